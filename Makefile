@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Sallyport. `make help` lists the targets; V=1 shows the commands; O=DIR builds elsewhere.
+
+VERSION   := 0.1.0
+O         ?= build
+PREFIX    ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR   ?= $(PREFIX)/lib/systemd/system
+DESTDIR   ?=
+
+CC        ?= gcc
+CLANG     ?= clang
+BPFTOOL   ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PKG_CONFIG ?= pkg-config
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+endif
+
+# --- what is built from what -------------------------------------------------------------------
+
+LIB_SRC    := $(wildcard lib/*.c)
+LOADER_SRC := $(filter-out loader/main.c,$(wildcard loader/*.c loader/*/*.c))
+CTL_SRC    := $(wildcard ctl/*.c)
+HOOKS      := sallyport-auth sallyport-connect sallyport-disconnect sallyport-learn-address
+HOOK_COMMON := $(filter-out $(HOOKS:%=hooks/%.c) hooks/plugin.c,$(wildcard hooks/*.c))
+PLUGIN_SRC := $(if $(wildcard hooks/plugin.c),hooks/plugin.c $(HOOK_COMMON) $(LIB_SRC))
+BPF_SRC    := $(wildcard bpf/*.bpf.c)
+TESTBPF_SRC := $(wildcard selftests/prog/*.bpf.c bench/*.bpf.c)
+UNIT_SRC   := $(wildcard selftests/unit/test_*.c)
+PROG_SRC   := $(wildcard selftests/prog/test_*.c)
+HARNESS_SRC := $(wildcard selftests/harness/*.c)
+FUZZ_SRC   := $(wildcard selftests/fuzz/fuzz_*.c)
+BENCH_SRC  := $(wildcard bench/bench_*.c)
+
+SKEL       := $(patsubst %.bpf.c,$(O)/skel/%.skel.h,$(notdir $(BPF_SRC) $(TESTBPF_SRC)))
+BPF_OBJ    := $(patsubst %.bpf.c,$(O)/bpf/%.bpf.o,$(notdir $(BPF_SRC) $(TESTBPF_SRC)))
+
+BIN  := $(if $(wildcard loader/main.c),$(O)/sallyportd) $(if $(CTL_SRC),$(O)/sallyport)
+HOOK_BIN := $(foreach h,$(HOOKS),$(if $(wildcard hooks/$(h).c),$(O)/hooks/$(h)))
+PLUGIN   := $(if $(PLUGIN_SRC),$(O)/hooks/openvpn-plugin-sallyport.so)
+UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
+PROG_BIN := $(PROG_SRC:%.c=$(O)/%)
+FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
+BENCH_BIN := $(BENCH_SRC:%.c=$(O)/%)
+
+# --- flags ---------------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wno-unused-parameter \
+	-Wimplicit-fallthrough
+CPPFLAGS := -D_GNU_SOURCE -DSP_VERSION='"$(VERSION)"' -Iinclude -I. -Iloader -I$(O)/skel
+ifeq ($(SAN),1)
+CFLAGS ?= -O1 -g
+CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=address,undefined
+CPPFLAGS += -DSP_DEBUG
+else
+CFLAGS ?= -O2 -g
+CFLAGS += -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+LDFLAGS += -pie -Wl,-z,relro,-z,now
+STATIC_HOOKS := 1
+endif
+CFLAGS += -std=gnu11 $(WARN)
+
+LIB_LIBS    := -ljansson
+LOADER_PKG  := libbpf libsystemd sqlite3 libcrypt libnl-3.0 libnl-route-3.0 jansson inih
+LOADER_LIBS = $(shell $(PKG_CONFIG) --libs $(LOADER_PKG)) -lelf -lz -lpthread
+CPPFLAGS    += $(shell $(PKG_CONFIG) --cflags $(LOADER_PKG) 2>/dev/null)
+
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter \
+	-Iinclude -I. -Ibpf
+
+obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
+
+.PHONY: all help check test lint demo bench fuzz fmt install uninstall clean deps compile vmtest
+all: compile
+
+## all: build everything that is installed
+compile: $(BIN) $(HOOK_BIN) $(PLUGIN) $(BPF_OBJ)
+
+# --- BPF -----------------------------------------------------------------------------------------
+
+define bpf_rule
+$(O)/bpf/$(notdir $(1:.bpf.c=.bpf.o)): $(1) vmlinux.h
+	$(say) BPF $$<
+	$(Q)mkdir -p $$(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $$< -o $$@
+endef
+$(foreach s,$(BPF_SRC) $(TESTBPF_SRC),$(eval $(call bpf_rule,$(s))))
+
+$(O)/skel/%.skel.h: $(O)/bpf/%.bpf.o
+	$(say) SKEL $(@F)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
+
+# --- C -------------------------------------------------------------------------------------------
+
+$(O)/obj/%.o: %.c | $(SKEL)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(O)/pic/%.o: %.c
+	$(say) CC.pic $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
+
+$(O)/libsallyport.a: $(call obj,$(LIB_SRC))
+$(O)/libloader.a: $(call obj,$(LOADER_SRC))
+$(O)/libhook.a: $(call obj,$(HOOK_COMMON))
+$(O)/libctl.a: $(call obj,$(filter-out ctl/main.c,$(CTL_SRC)))
+$(O)/libharness.a: $(call obj,$(HARNESS_SRC))
+$(O)/%.a:
+	$(say) AR $(@F)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/sallyportd: $(call obj,loader/main.c) $(O)/libloader.a $(O)/libsallyport.a
+	$(say) LD $(@F)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LOADER_LIBS) $(LIB_LIBS)
+
+$(O)/sallyport: $(call obj,ctl/main.c) $(O)/libctl.a $(O)/libsallyport.a
+	$(say) LD $(@F)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs libbpf libsystemd) -lelf -lz
+
+$(HOOK_BIN): $(O)/hooks/%: $(O)/obj/hooks/%.o $(O)/libhook.a $(O)/libsallyport.a
+	$(say) LD $(@F)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(if $(STATIC_HOOKS),-static $(filter-out -pie,$(LDFLAGS)),$(LDFLAGS)) -o $@ $^ $(LIB_LIBS)
+
+# Inside OpenVPN there is no room for a sanitizer's runtime: the plugin is built without.
+$(PLUGIN): $(patsubst %.c,$(O)/pic/%.o,$(PLUGIN_SRC))
+	$(say) LD.so $(@F)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -shared -Wl,-z,relro,-z,now,-z,defs -o $@ $^ $(LIB_LIBS) -lpthread
+
+$(UNIT_BIN) $(PROG_BIN): $(O)/selftests/%: $(O)/obj/selftests/%.o $(O)/libharness.a $(O)/libctl.a \
+		$(O)/libhook.a $(O)/libloader.a $(O)/libsallyport.a
+	$(say) LD $(@F)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+		-lcmocka $(LOADER_LIBS) $(LIB_LIBS)
+
+$(BENCH_BIN): $(O)/bench/%: $(O)/obj/bench/%.o $(O)/libharness.a $(O)/libhook.a $(O)/libloader.a $(O)/libsallyport.a
+	$(say) LD $(@F)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+		$(LOADER_LIBS) $(LIB_LIBS)
+
+# Fuzzers: everything they reach is built by clang with coverage and sanitizers.
+FUZZ_FLAGS := -O1 -g -std=gnu11 -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer
+fuzzobj = $(patsubst %.c,$(O)/fuzzobj/%.o,$(1))
+$(O)/fuzzobj/%.o: %.c | $(SKEL)
+	$(say) FUZZ.cc $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) -DSP_DEBUG $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
+$(O)/libfuzzed.a: $(call fuzzobj,$(LIB_SRC) $(HOOK_COMMON) $(LOADER_SRC))
+$(FUZZ_BIN): $(O)/selftests/fuzz/%: $(O)/fuzzobj/selftests/fuzz/%.o $(O)/libfuzzed.a
+	$(say) LD $(@F)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LOADER_LIBS) $(LIB_LIBS)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+
+.PHONY: unit-bins prog-bins fuzz-bins bench-bins
+unit-bins: $(UNIT_BIN)
+prog-bins: $(PROG_BIN)
+fuzz-bins: $(FUZZ_BIN)
+bench-bins: $(BENCH_BIN)
+
+clean: ## remove what was built
+	$(Q)rm -rf $(O)
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'

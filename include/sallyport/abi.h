@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the BPF programs and user space share: every map's key and value, and nothing else.
+ * This is the only place where a layout is written. Any change of a size, an offset or a meaning
+ * needs a new SP_ABI_VERSION and an upgrade step in loader/dataplane.
+ *
+ * Integers are in host byte order unless the type says __be. MAC addresses are six bytes as on
+ * the wire. Padding is explicit and zero: a key is compared byte by byte.
+ */
+#ifndef SALLYPORT_ABI_H
+#define SALLYPORT_ABI_H
+
+#ifdef __bpf__
+#include "vmlinux.h"
+#else
+#include <assert.h>
+#include <linux/types.h>
+#endif
+
+#include "sallyport/reasons.h"
+
+#define SP_ABI_VERSION 1
+
+#define SP_MAC_LEN 6
+
+/*
+ * A port number ("port" in every struct below) is dense, handed out by the daemon, at most the
+ * size of `counters`. Every device and every session has one of its own: the device's counts
+ * what belongs to no session. 0 is never handed out.
+ */
+
+/* What is attached. Stable numbers: they are in pinned maps. */
+enum sp_port_kind {
+	SP_PORT_VPN = 1,     /* an OpenVPN instance's tap, or a session on it */
+	SP_PORT_NETNS = 2,   /* the host end of a veth into a namespace */
+	SP_PORT_MACHINE = 3, /* a virtual machine's tap */
+	SP_PORT_UPLINK = 4,  /* a device to a LAN */
+	SP_PORT_TUNNEL = 5,  /* VXLAN to a peer host */
+};
+
+/* sp_port.flags, sp_dst.flags */
+#define SP_F_VLAN_MODE 0x01 /* vpn: the VLAN id names the session; otherwise the source MAC does   \
+			     */
+#define SP_F_CLOSED 0x02    /* drop everything, both ways: being made or torn down */
+
+/* `ports`: hash, ifindex (__u32) -> what this device is. */
+struct sp_port {
+	__u32 port;    /* the device's own port number */
+	__u32 segment; /* netns, machine: its segment; vpn: 0, sessions name it */
+	__u8 kind;     /* enum sp_port_kind */
+	__u8 flags;    /* SP_F_* */
+	__u16 max_len; /* longest frame it takes, Ethernet header included, tag not */
+	__u32 pad;
+};
+
+/* `vids`: hash, VLAN mode only: which session a tap's VLAN id belongs to. */
+struct sp_vid_key {
+	__u32 ifindex;
+	__u16 vid; /* 12 bits */
+	__u16 pad;
+};
+
+struct sp_vid {
+	__u32 segment;
+	__u32 port;	  /* the session's port number */
+	__u64 generation; /* of the session: never reused */
+};
+
+/* `bindings`: hash: (device, VLAN id, source MAC) -> segment and port. I1 is a miss here. */
+struct sp_bind_key {
+	__u32 ifindex;
+	__u16 vid; /* 0 where the port takes no tags */
+	__u8 mac[SP_MAC_LEN];
+};
+
+struct sp_bind {
+	__u32 segment;
+	__u32 port; /* the session's, workload's or machine's port number */
+	__u64 generation;
+};
+
+/* Where a frame leaves; the value of `fdb`, and an entry of `flood`. */
+struct sp_dst {
+	__u32 ifindex;
+	__u32 port;
+	__u16 vid;     /* pushed on the way out; 0: none */
+	__u16 max_len; /* as in sp_port */
+	__u8 kind;
+	__u8 flags;
+	/*
+	 * flood: the unicast address that a group frame is given on a tap in MAC mode (I3), zero
+	 * elsewhere. fdb: zero.
+	 */
+	__u8 mac[SP_MAC_LEN];
+};
+
+/* `fdb`: hash: (segment, destination MAC) -> port. Written by the daemon only. */
+struct sp_fdb_key {
+	__u32 segment;
+	__u8 mac[SP_MAC_LEN];
+	__u16 pad;
+};
+
+/* `flood`: hash, segment (__u32) -> where its group frames go. The source's own port is skipped. */
+#define SP_FLOOD_MAX 64
+
+struct sp_flood {
+	__u32 count; /* at most SP_FLOOD_MAX */
+	__u32 pad;
+	struct sp_dst dst[SP_FLOOD_MAX];
+};
+
+/*
+ * `police`: array by port number: two token buckets, for bytes and for frames, refilled in the
+ * kernel. A rate of 0 means no limit.
+ */
+struct sp_police {
+	__u64 bytes_per_s;
+	__u64 bytes_burst;
+	__u64 frames_per_s;
+	__u64 frames_burst;
+	/* Kernel's: user space writes zero and never reads-and-writes them back. */
+	__u64 bytes_left;
+	__u64 frames_left;
+	__u64 last_ns; /* bpf_ktime_get_ns of the last refill */
+};
+
+/* `counters`: per-CPU array by port number. */
+struct sp_counter {
+	__u64 rx_frames; /* came in by this port and were forwarded */
+	__u64 rx_bytes;
+	__u64 tx_frames; /* went out by this port (redirected to it) */
+	__u64 tx_bytes;
+	__u64 drops; /* came in by this port and were dropped, or were turned away at its egress */
+	__u64 drop_bytes;
+};
+
+/* `reasons`: per-CPU array by enum sp_reason, SP_REASON_SLOTS entries. */
+struct sp_reason_count {
+	__u64 frames;
+	__u64 bytes;
+	__u64 sampled; /* of them, how many went to `events` */
+	__u64 next_ns; /* kernel's: no sample of this reason on this CPU before then */
+};
+
+/* Which program dropped. */
+enum sp_hook { SP_HOOK_GUARD = 1, SP_HOOK_STEER = 2, SP_HOOK_EGRESS = 3 };
+
+/* `events`: ring buffer: a sample of the frames that were dropped. */
+#define SP_EVENT_SNAP 128
+
+struct sp_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 ifindex;
+	__u32 port;    /* 0 where none was found */
+	__u32 segment; /* 0 where none was found */
+	__u32 len;     /* of the frame, outer tag not counted */
+	__u16 vid;
+	__u16 caplen; /* bytes of data that are valid, at most SP_EVENT_SNAP */
+	__u8 reason;  /* enum sp_reason */
+	__u8 hook;    /* enum sp_hook */
+	__u16 pad;
+	__u8 data[SP_EVENT_SNAP]; /* the frame from its Ethernet header on, as the program saw it */
+};
+
+/*
+ * `config`: array of one. `mark` is drawn once when the map is made and lives as long as the
+ * pins: programs of the old and of the new version agree on it while links are updated (I5).
+ */
+struct sp_config {
+	__u32 abi_version;
+	__u32 mark;	 /* skb mark of our own redirects; the egress guard passes no other */
+	__u64 sample_ns; /* least time between two samples of one reason on one CPU */
+	__u32 sampling;	 /* 0: send no events */
+	__u32 pad;
+};
+
+#ifndef __bpf__
+static_assert(_SP_R_MAX <= SP_REASON_SLOTS, "reasons outgrew their map");
+static_assert(sizeof(struct sp_port) == 16, "sp_port");
+static_assert(sizeof(struct sp_vid_key) == 8, "sp_vid_key");
+static_assert(sizeof(struct sp_vid) == 16, "sp_vid");
+static_assert(sizeof(struct sp_bind_key) == 12, "sp_bind_key");
+static_assert(sizeof(struct sp_bind) == 16, "sp_bind");
+static_assert(sizeof(struct sp_dst) == 20, "sp_dst");
+static_assert(sizeof(struct sp_fdb_key) == 12, "sp_fdb_key");
+static_assert(sizeof(struct sp_flood) == 8 + 20 * SP_FLOOD_MAX, "sp_flood");
+static_assert(sizeof(struct sp_police) == 56, "sp_police");
+static_assert(sizeof(struct sp_counter) == 48, "sp_counter");
+static_assert(sizeof(struct sp_reason_count) == 32, "sp_reason_count");
+static_assert(sizeof(struct sp_event) == 40 + SP_EVENT_SNAP, "sp_event");
+static_assert(sizeof(struct sp_config) == 24, "sp_config");
+#endif
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every bound on what comes from outside, in one place. All sizes are in bytes and count the
+ * terminating NUL where the value is a string.
+ */
+#ifndef SALLYPORT_LIMITS_H
+#define SALLYPORT_LIMITS_H
+
+/* Names: users, workloads, instances. Common names come from certificates: longer, any byte. */
+#define SP_NAME_MAX 64
+#define SP_INSTANCE_MAX 32
+#define SP_CN_MAX 128
+#define SP_PASSWORD_MAX 512
+#define SP_ADDR_STRLEN 64 /* an address, with prefix or port, as text */
+
+/* Control socket. */
+#define SP_MSG_MAX (64 * 1024)	/* one JSON message */
+#define SP_CLIENTS_MAX 512	/* connections at once */
+#define SP_HOOK_DEADLINE_MS 200 /* the longest a hook holds OpenVPN's thread */
+#define SP_DEFER_MAX_MS 30000	/* the longest a deferred answer may take */
+#define SP_PENDING_AFTER_MS 50	/* connect: answer "pending" after this long */
+
+/* VLAN ids that may name a session: 0 is a priority tag, 1 OpenVPN's default pvid, 4095 reserved.
+ */
+#define SP_VID_MIN 2
+#define SP_VID_MAX 4094
+
+/* A freed VLAN id rests this long: OpenVPN keeps its old entries up to 160 s (see docs/hooks.md).
+ */
+#define SP_VID_REST_S 180
+
+/* Defaults of the configuration file. */
+#define SP_DEF_BINDINGS 262144 /* entries in `bindings` and in `fdb` */
+#define SP_DEF_PORTS 16384     /* entries in `counters`, `police`, `vids` */
+#define SP_DEF_MACS_PER_SESSION 8
+#define SP_DEF_SESSIONS_PER_USER 8
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration file: sallyportd.conf(5). Parsed whole before anything is used. */
+#ifndef SALLYPORT_LOADER_CONFIG_H
+#define SALLYPORT_LOADER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "sallyport/limits.h"
+
+struct config_instance {
+	char name[SP_INSTANCE_MAX]; /* [instance NAME] */
+	char tap[16];		    /* tap=, default "sp-NAME" cut to 15 */
+	bool vlan_mode;		    /* mode= vlan (default) | mac */
+	char *openvpn_config;	    /* config=: checked before the tap comes up; required */
+	char *management;	    /* management=: OpenVPN's unix management socket; may be NULL */
+	uid_t uid;    /* user=: who OpenVPN runs as: may call hook ops, owns the tap */
+	gid_t gid;    /* group= */
+	uint16_t mtu; /* mtu=, 576..9000, default 1500 */
+};
+
+struct config {
+	char *path;
+
+	/* [daemon] */
+	char *socket;	 /* socket= */
+	gid_t admin_gid; /* admin-group=, (gid_t)-1: root only; a group that is missing is a warning
+			  */
+	int log_level;	 /* log-level= debug|info|notice|warning|err */
+	unsigned int workers; /* workers= 1..16: password checks at once */
+
+	/* [store] */
+	char *store_path;	       /* path= */
+	unsigned int store_timeout_ms; /* timeout= ms, 100..60000, default 10000 */
+
+	/* [dataplane] */
+	char *bpffs, *pin_dir;	/* bpffs=, pin-dir= */
+	uint32_t max_bindings;	/* max-bindings= 16..16777216 */
+	uint32_t max_ports;	/* max-ports= 16..1048576 */
+	bool sampling;		/* sampling= yes|no */
+	unsigned int sample_ms; /* sample-interval= ms, 0..60000, default 10 */
+
+	/* [session] */
+	uint32_t max_sessions; /* max-per-user= 1..32 */
+	uint32_t max_macs;     /* macs-per-session= 1..32 */
+	uint64_t rate_bytes,
+		burst_bytes; /* rate-bytes=, burst-bytes=: 0 = no limit; K, M, G suffixes */
+	uint64_t rate_frames, burst_frames; /* rate-frames=, burst-frames= */
+	uint8_t (*reserved)[6]; /* reserved-macs=: gateways and the like, comma separated */
+	size_t n_reserved;
+	unsigned int vid_rest_s; /* vid-rest= s, default SP_VID_REST_S */
+
+	struct config_instance *instances; /* by order in the file; names and taps are unique */
+	size_t n_instances;
+};
+
+/*
+ * Read PATH. On a mistake: -EINVAL, and every mistake found is written to ERRORS (if not NULL) as
+ * "PATH:LINE: what was read, what was expected", one a line. Unknown sections and keys, doubled
+ * keys, and missing ones are mistakes. -ENOENT and the like: the file could not be read.
+ */
+int config_load(const char *path, struct config **ret, FILE *errors);
+
+/* The same on text in memory, for tests and the fuzzer. NAME stands in the messages. */
+int config_parse(const char *name, const char *text, size_t size, struct config **ret,
+		 FILE *errors);
+
+void config_free(struct config *c);
+void config_freep(struct config **c);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The dataplane as the rest of user space sees it: load and pin the programs and maps, attach
+ * them to devices, and write the entries that steer frames. The only code that calls libbpf.
+ *
+ * Every function returns 0 (or a count where it says so) or a negative errno, and none logs
+ * above debug unless it says so. Nothing here blocks on anything but the bpf() system call.
+ *
+ * Order rules that the entry functions keep, so that no half state ever forwards (I2, I4):
+ *   D1  a binding is written after the FDB and flood entries that answer it, and removed before
+ *       them;
+ *   D2  a device is attached before it is up, detached after it is down;
+ *   D3  an entry names a port number only after its counters were cleared.
+ */
+#ifndef SALLYPORT_LOADER_DATAPLANE_H
+#define SALLYPORT_LOADER_DATAPLANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sallyport/abi.h"
+
+struct dataplane;
+
+struct dataplane_options {
+	const char *bpffs;     /* a mounted bpffs; NULL: SP_BPFFS */
+	const char *pin_dir;   /* below it; NULL: SP_PIN_DIR */
+	uint32_t max_bindings; /* `bindings`, `fdb`; 0: SP_DEF_BINDINGS */
+	uint32_t max_ports;    /* `counters`, `police`, `vids`, `ports`, `flood`; 0: SP_DEF_PORTS */
+	uint64_t sample_ns;    /* sp_config.sample_ns */
+	bool sampling;
+	bool force_clsact; /* tests: behave as on a kernel without TCX */
+	bool unpinned;	   /* tests and bench: maps and programs die with the process */
+};
+
+/*
+ * Make or take over the dataplane. Pinned maps of this ABI version are reused after their type,
+ * sizes and configuration were checked (-EUCLEAN with *ret_error set where they are not what we
+ * make); programs are loaded anew and put behind the pinned links in place (I5).
+ * *ret_error: a sentence for the operator, to be freed, or NULL.
+ */
+int dataplane_open(const struct dataplane_options *options, struct dataplane **ret,
+		   char **ret_error);
+
+/* Close the descriptors. What is pinned stays and keeps forwarding. */
+void dataplane_close(struct dataplane *dp);
+void dataplane_closep(struct dataplane **dp);
+
+/* Remove every pin of this ABI version: the whole dataplane ends. For uninstall and tests. */
+int dataplane_destroy(const struct dataplane_options *options);
+
+/* Descriptors for tests, bench and the event reader; owned by DP. NULL-named: -ENOENT. */
+int dataplane_map_fd(const struct dataplane *dp, const char *name);
+int dataplane_prog_fd(const struct dataplane *dp, const char *name);
+
+/* What this kernel offers; probed by loading, once. */
+struct dataplane_features {
+	bool tcx;
+	bool xdp_native; /* of the last tap attached; false: generic */
+};
+const struct dataplane_features *dataplane_features(const struct dataplane *dp);
+
+/* --- devices --- */
+
+/*
+ * Attach to a device that is down: egress guard, steer, and on vpn ports the XDP guard; then
+ * write PORT to `ports`. Existing pinned links of the device are updated instead. On failure
+ * everything that this call did is undone.
+ */
+int dataplane_attach(struct dataplane *dp, uint32_t ifindex, const struct sp_port *port);
+
+/* Remove links and the `ports` entry. Entries that name the device must be gone (D1). */
+int dataplane_detach(struct dataplane *dp, uint32_t ifindex);
+
+/* The `ports` entry. -ENOENT. */
+int dataplane_port_get(struct dataplane *dp, uint32_t ifindex, struct sp_port *ret);
+
+/* Which devices have pinned links or a `ports` entry: for reconcile. Calls CB for each. */
+int dataplane_each_port(struct dataplane *dp,
+			int (*cb)(uint32_t ifindex, const struct sp_port *port, void *arg),
+			void *arg);
+
+/* --- entries --- */
+
+int dataplane_vid_set(struct dataplane *dp, uint32_t ifindex, uint16_t vid,
+		      const struct sp_vid *value);
+int dataplane_vid_del(struct dataplane *dp, uint32_t ifindex, uint16_t vid);
+int dataplane_each_vid(struct dataplane *dp,
+		       int (*cb)(const struct sp_vid_key *key, const struct sp_vid *value,
+				 void *arg),
+		       void *arg);
+
+/* -ENOSPC: the map is full (I4: the caller refuses what is new). */
+int dataplane_bind(struct dataplane *dp, uint32_t ifindex, uint16_t vid,
+		   const uint8_t mac[SP_MAC_LEN], const struct sp_bind *value);
+int dataplane_unbind(struct dataplane *dp, uint32_t ifindex, uint16_t vid,
+		     const uint8_t mac[SP_MAC_LEN]);
+int dataplane_each_binding(struct dataplane *dp,
+			   int (*cb)(const struct sp_bind_key *key, const struct sp_bind *value,
+				     void *arg),
+			   void *arg);
+
+int dataplane_fdb_set(struct dataplane *dp, uint32_t segment, const uint8_t mac[SP_MAC_LEN],
+		      const struct sp_dst *value);
+int dataplane_fdb_del(struct dataplane *dp, uint32_t segment, const uint8_t mac[SP_MAC_LEN]);
+int dataplane_each_fdb(struct dataplane *dp,
+		       int (*cb)(const struct sp_fdb_key *key, const struct sp_dst *value,
+				 void *arg),
+		       void *arg);
+
+/*
+ * Replace the whole flood list of a segment in one step; N = 0 removes it. -E2BIG above
+ * SP_FLOOD_MAX.
+ */
+int dataplane_flood_set(struct dataplane *dp, uint32_t segment, const struct sp_dst *dst, size_t n);
+int dataplane_each_flood(struct dataplane *dp,
+			 int (*cb)(uint32_t segment, const struct sp_flood *value, void *arg),
+			 void *arg);
+
+/* Rates of a port; buckets start full. */
+int dataplane_police_set(struct dataplane *dp, uint32_t port, const struct sp_police *value);
+
+/* Sums over all CPUs. */
+int dataplane_counter_get(struct dataplane *dp, uint32_t port, struct sp_counter *ret);
+int dataplane_counter_clear(struct dataplane *dp, uint32_t port);
+int dataplane_reason_get(struct dataplane *dp, enum sp_reason reason, struct sp_reason_count *ret);
+
+/* --- events --- */
+
+/*
+ * Sampled drops. FD to poll for reading, then drain without blocking: CB is called for each
+ * event; the pointer is valid during the call only. Returns the number drained.
+ */
+int dataplane_events_fd(struct dataplane *dp);
+int dataplane_events_drain(struct dataplane *dp,
+			   void (*cb)(const struct sp_event *event, void *arg), void *arg);
+
+/* --- names --- */
+
+/* "src-unbound"; "?" for a number that has none. */
+const char *sp_reason_name(unsigned int reason);
+const char *sp_reason_text(unsigned int reason);
+const char *sp_hook_name(unsigned int hook);
+const char *sp_port_kind_name(unsigned int kind);
+
+#endif

@@ -59,18 +59,17 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wno-unused-parameter \
 	-Wimplicit-fallthrough
 CPPFLAGS := -D_GNU_SOURCE -DSP_VERSION='"$(VERSION)"' -Iinclude -I. -Iloader -I$(O)/skel
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 ifeq ($(SAN),1)
-CFLAGS ?= -O1 -g
-CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LDFLAGS += -fsanitize=address,undefined
+OPT      := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS  += -pie -fsanitize=address,undefined
 CPPFLAGS += -DSP_DEBUG
 else
-CFLAGS ?= -O2 -g
-CFLAGS += -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
-LDFLAGS += -pie -Wl,-z,relro,-z,now
+OPT      := -O2 -g -fPIE $(HARDEN)
+LDFLAGS  += -pie -Wl,-z,relro,-z,now
 STATIC_HOOKS := 1
 endif
-CFLAGS += -std=gnu11 $(WARN)
+STD := -std=gnu11 $(WARN)
 
 LIB_LIBS    := -ljansson
 LOADER_PKG  := libbpf libsystemd sqlite3 libcrypt libnl-3.0 libnl-route-3.0 jansson inih
@@ -82,10 +81,10 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-para
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
-.PHONY: all help check test lint demo bench fuzz fmt install uninstall clean deps compile vmtest
-all: compile
+.PHONY: all help check test lint demo bench fuzz fmt install uninstall clean deps compile vmtest \
+	print-cppflags
+all: compile ## build everything that is installed (V=1 shows the commands)
 
-## all: build everything that is installed
 compile: $(BIN) $(HOOK_BIN) $(PLUGIN) $(BPF_OBJ)
 
 # --- BPF -----------------------------------------------------------------------------------------
@@ -108,12 +107,13 @@ $(O)/skel/%.skel.h: $(O)/bpf/%.bpf.o
 $(O)/obj/%.o: %.c | $(SKEL)
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(STD) $(OPT) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(O)/pic/%.o: %.c
 	$(say) CC.pic $<
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(STD) -O2 -g $(HARDEN) $(CFLAGS) -fPIC -fvisibility=hidden -MMD -MP \
+		-c $< -o $@
 
 $(O)/libsallyport.a: $(call obj,$(LIB_SRC))
 $(O)/libloader.a: $(call obj,$(LOADER_SRC))
@@ -177,6 +177,94 @@ unit-bins: $(UNIT_BIN)
 prog-bins: $(PROG_BIN)
 fuzz-bins: $(FUZZ_BIN)
 bench-bins: $(BENCH_BIN)
+
+# --- what a person calls -----------------------------------------------------------------------
+
+need_root = @test "$$(id -u)" = 0 || { echo "make $@: root is needed; run: sudo make $@" >&2; exit 1; }
+built = $(Q)$(MAKE) --no-print-directory -j2 O=$(O) compile
+san   = $(Q)$(MAKE) --no-print-directory -j2 SAN=1 O=$(O)/san
+
+deps: ## install the Debian packages that building and testing need
+	$(Q)scripts/deps test
+
+check: ## install what is missing, build, run every test and the lint; ends with a summary
+	$(need_root)
+	$(Q)scripts/deps test
+	$(built) prog-bins unit-bins bench-bins
+	$(san) compile unit-bins prog-bins
+	$(Q)$(MAKE) --no-print-directory -j2 O=$(O) fuzz-bins
+	$(Q)scripts/check $(O)
+
+test: ## the tests without lint, fuzzing and the 6.1 kernel
+	$(need_root)
+	$(Q)scripts/deps test
+	$(built) prog-bins unit-bins
+	$(san) compile unit-bins prog-bins
+	$(Q)scripts/check $(O) unit prog e2e
+
+lint: ## formatters, static analysis, man pages, units
+	$(Q)scripts/deps test
+	$(built)
+	$(Q)scripts/lint $(O)
+
+demo: ## three real clients on one endpoint, each with its own workloads; KEEP=1 leaves it running
+	$(need_root)
+	$(Q)scripts/deps test
+	$(built)
+	$(Q)SP_BUILD=$(O) KEEP=$(KEEP) scripts/demo
+
+bench: ## figures against peers, into build/bench.json
+	$(need_root)
+	$(Q)scripts/deps test
+	$(built) bench-bins
+	$(Q)SP_BUILD=$(O) bench/run
+
+fuzz: ## every fuzzer for FUZZ_SECONDS (600) each
+	$(Q)scripts/deps test
+	$(Q)$(MAKE) --no-print-directory -j2 O=$(O) fuzz-bins
+	$(Q)scripts/fuzz $(O) $(or $(FUZZ_SECONDS),600)
+
+vmtest: ## the BPF objects and their tests on Debian 12's own 6.1 kernel, in QEMU
+	$(Q)scripts/deps test
+	$(built) prog-bins
+	$(Q)scripts/vmtest $(O)
+
+fmt: ## format the C sources in place
+	$(Q)git ls-files -co --exclude-standard -- '*.c' '*.h' | grep -vx vmlinux.h | xargs clang-format -i
+
+print-cppflags:
+	@echo '$(CPPFLAGS)'
+
+UNITS := $(wildcard systemd/*.in)
+render = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
+
+install: compile ## install below DESTDIR and PREFIX
+	$(say) INSTALL $(DESTDIR)$(PREFIX)
+	$(Q)install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/sallyport $(DESTDIR)$(UNITDIR) \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/doc/sallyport $(DESTDIR)$(SYSCONFDIR)/sallyport
+	$(Q)install $(BIN) $(DESTDIR)$(PREFIX)/sbin/
+	$(Q)install $(HOOK_BIN) $(DESTDIR)$(PREFIX)/lib/sallyport/
+	$(Q)install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/sallyport/
+	$(Q)for s in 5 7 8; do install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
+		install -m 644 man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s/; done
+	$(Q)install -m 644 completion/sallyport.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sallyport
+	$(Q)install -m 644 README.md docs/*.md docs/*.example $(DESTDIR)$(PREFIX)/share/doc/sallyport/
+	$(Q)for u in service socket; do $(render) systemd/sallyportd.$$u.in > $(DESTDIR)$(UNITDIR)/sallyportd.$$u; done
+	$(Q)$(render) systemd/sallyport.sysusers.in > $(DESTDIR)$(PREFIX)/lib/sysusers.d/sallyport.conf
+	$(Q)$(render) systemd/sallyport.tmpfiles.in > $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sallyport.conf
+	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/sallyport/sallyportd.conf || \
+		install -m 640 docs/sallyportd.conf.example $(DESTDIR)$(SYSCONFDIR)/sallyport/sallyportd.conf
+
+uninstall: ## remove what install put there; configuration and data stay
+	$(say) REMOVE $(DESTDIR)$(PREFIX)
+	$(Q)rm -f $(BIN:$(O)/%=$(DESTDIR)$(PREFIX)/sbin/%) \
+		$(DESTDIR)$(UNITDIR)/sallyportd.service $(DESTDIR)$(UNITDIR)/sallyportd.socket \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/sallyport.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sallyport.conf \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sallyport
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/lib/sallyport $(DESTDIR)$(PREFIX)/share/doc/sallyport
+	$(Q)for m in $(notdir $(wildcard man/*.[578])); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
 
 clean: ## remove what was built
 	$(Q)rm -rf $(O)

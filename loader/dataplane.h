@@ -118,8 +118,13 @@ int dataplane_each_flood(struct dataplane *dp,
 			 int (*cb)(uint32_t segment, const struct sp_flood *value, void *arg),
 			 void *arg);
 
-/* Rates of a port; buckets start full. */
-int dataplane_police_set(struct dataplane *dp, uint32_t port, const struct sp_police *value);
+/* Rates of a port; 0: no limit. Buckets start full; a burst below one frame's worth is raised to
+ * it. */
+struct dataplane_rate {
+	uint64_t bytes_per_s, bytes_burst;
+	uint64_t frames_per_s, frames_burst;
+};
+int dataplane_police_set(struct dataplane *dp, uint32_t port, const struct dataplane_rate *rate);
 
 /* Sums over all CPUs. */
 int dataplane_counter_get(struct dataplane *dp, uint32_t port, struct sp_counter *ret);

@@ -39,9 +39,10 @@ enum sp_port_kind {
 };
 
 /* sp_port.flags, sp_dst.flags */
-#define SP_F_VLAN_MODE 0x01 /* vpn: the VLAN id names the session; otherwise the source MAC does   \
-			     */
-#define SP_F_CLOSED 0x02    /* drop everything, both ways: being made or torn down */
+#define SP_F_VLAN_MODE                                                                             \
+	0x01		 /* vpn: the VLAN id names the session; otherwise the source MAC does      \
+			  */
+#define SP_F_CLOSED 0x02 /* drop everything, both ways: being made or torn down */
 
 /* `ports`: hash, ifindex (__u32) -> what this device is. */
 struct sp_port {
@@ -111,18 +112,19 @@ struct sp_flood {
 };
 
 /*
- * `police`: array by port number: two token buckets, for bytes and for frames, refilled in the
- * kernel. A rate of 0 means no limit.
+ * `police`: array by port number: two token buckets in virtual-scheduling form. A bucket of burst B
+ * at rate R lets a frame pass while its schedule is at most B/R ahead of the clock. Rate 0: no
+ * limit.
  */
 struct sp_police {
 	__u64 bytes_per_s;
-	__u64 bytes_burst;
+	__u64 bytes_burst_ns; /* burst / rate */
 	__u64 frames_per_s;
-	__u64 frames_burst;
-	/* Kernel's: user space writes zero and never reads-and-writes them back. */
-	__u64 bytes_left;
-	__u64 frames_left;
-	__u64 last_ns; /* bpf_ktime_get_ns of the last refill */
+	__u64 frames_burst_ns;
+	/* Kernel's; user space writes zero, a full bucket: when the schedule is even
+	 * (bpf_ktime_get_ns). */
+	__u64 bytes_next_ns;
+	__u64 frames_next_ns;
 };
 
 /* `counters`: per-CPU array by port number. */
@@ -148,6 +150,7 @@ enum sp_hook { SP_HOOK_GUARD = 1, SP_HOOK_STEER = 2, SP_HOOK_EGRESS = 3 };
 
 /* `events`: ring buffer: a sample of the frames that were dropped. */
 #define SP_EVENT_SNAP 128
+#define SP_EVENTS_SIZE (1 << 20) /* bytes: a power of two, whole pages */
 
 struct sp_event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
@@ -185,7 +188,7 @@ static_assert(sizeof(struct sp_bind) == 16, "sp_bind");
 static_assert(sizeof(struct sp_dst) == 20, "sp_dst");
 static_assert(sizeof(struct sp_fdb_key) == 12, "sp_fdb_key");
 static_assert(sizeof(struct sp_flood) == 8 + 20 * SP_FLOOD_MAX, "sp_flood");
-static_assert(sizeof(struct sp_police) == 56, "sp_police");
+static_assert(sizeof(struct sp_police) == 48, "sp_police");
 static_assert(sizeof(struct sp_counter) == 48, "sp_counter");
 static_assert(sizeof(struct sp_reason_count) == 32, "sp_reason_count");
 static_assert(sizeof(struct sp_event) == 40 + SP_EVENT_SNAP, "sp_event");

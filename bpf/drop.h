@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where does a drop leave its trace? I9: one reason counted, one port charged, some frames sampled.
+ */
+#ifndef SALLYPORT_BPF_DROP_H
+#define SALLYPORT_BPF_DROP_H
+
+#include "maps.h"
+#include "parse.h"
+
+/* Whom a frame belongs to, as far as it could be found: 0 where it could not. */
+struct owner {
+	__u32 port;
+	__u32 segment;
+};
+
+/*
+ * The frame is not bound, or not even well-formed: the most specific port that it can be charged
+ * to, and why a frame of good form had no binding. Off the fast path.
+ */
+static __noinline enum sp_reason explain_unbound(const struct frame *f, struct owner *o)
+{
+	struct sp_vid_key key = {.vid = 0};
+	const struct sp_port *port;
+	const struct sp_vid *vid;
+	__u32 ifindex;
+
+	if (!f || !o)
+		return SP_R_PORT_UNKNOWN;
+	ifindex = f->ifindex;
+	port = bpf_map_lookup_elem(&ports, &ifindex);
+	if (!port)
+		return SP_R_PORT_UNKNOWN;
+	o->port = port->port;
+	o->segment = port->segment;
+	key.ifindex = ifindex;
+	key.vid = f->vid;
+	vid = f->tag ? bpf_map_lookup_elem(&vids, &key) : NULL;
+	if (vid) {
+		o->port = vid->port;
+		o->segment = vid->segment;
+	}
+	if (port->flags & SP_F_CLOSED)
+		return SP_R_PORT_DOWN;
+	if (mac_is_group(f->src) || mac_is_zero(f->src))
+		return SP_R_SRC_GROUP;
+	if (port->kind == SP_PORT_VPN && (port->flags & SP_F_VLAN_MODE)) {
+		if (!f->tag)
+			return SP_R_TAG_MISSING;
+		if (!vid)
+			return SP_R_VID_UNBOUND;
+	} else if (f->tag) {
+		return SP_R_TAG_UNEXPECTED;
+	}
+	return SP_R_SRC_UNBOUND;
+}
+
+/* Count, and say whether this one is to be sampled. */
+static __always_inline bool count_drop(enum sp_reason reason, const struct owner *o, __u32 len)
+{
+	__u32 port = o->port, index = reason;
+	struct sp_reason_count *r;
+	struct sp_counter *c;
+	__u64 now;
+
+	if (port) {
+		c = bpf_map_lookup_elem(&counters, &port);
+		if (c) {
+			c->drops++;
+			c->drop_bytes += len;
+		}
+	}
+	r = bpf_map_lookup_elem(&reasons, &index);
+	if (!r)
+		return false;
+	r->frames++;
+	r->bytes += len;
+	if (!sp_sampling)
+		return false;
+	now = bpf_ktime_get_coarse_ns();
+	if (now < r->next_ns)
+		return false;
+	r->next_ns = now + sp_sample_ns;
+	r->sampled++;
+	return true;
+}
+
+static __always_inline struct sp_event *new_event(enum sp_reason reason, enum sp_hook hook,
+						  const struct frame *f, const struct owner *o)
+{
+	struct sp_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e)
+		return NULL;
+	e->time_ns = bpf_ktime_get_ns();
+	e->ifindex = f->ifindex;
+	e->port = o->port;
+	e->segment = o->segment;
+	e->len = f->len;
+	e->vid = f->vid;
+	e->caplen = 0;
+	e->reason = reason;
+	e->hook = hook;
+	e->pad = 0;
+	return e;
+}
+
+/* How much of LEN bytes to copy: 1 to SP_EVENT_SNAP, in a form that the verifier follows. */
+static __always_inline __u32 snap(__u32 len)
+{
+	if (len > SP_EVENT_SNAP)
+		len = SP_EVENT_SNAP;
+	asm volatile("" : "+r"(len));
+	return len;
+}
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How does a judged frame leave? Tags, marks, redirects and copies: the only code that acts. */
+#ifndef SALLYPORT_BPF_FORWARD_H
+#define SALLYPORT_BPF_FORWARD_H
+
+#include "classify.h"
+#include "drop.h"
+
+/* uapi/linux/pkt_cls.h; TCX takes the same numbers. */
+#define TC_ACT_OK 0
+#define TC_ACT_SHOT 2
+
+static __always_inline void count_rx(__u32 port, __u32 len)
+{
+	struct sp_counter *c = bpf_map_lookup_elem(&counters, &port);
+
+	if (c) {
+		c->rx_frames++;
+		c->rx_bytes += len;
+	}
+}
+
+static __always_inline void count_tx(__u32 port, __u32 len)
+{
+	struct sp_counter *c = bpf_map_lookup_elem(&counters, &port);
+
+	if (c) {
+		c->tx_frames++;
+		c->tx_bytes += len;
+	}
+}
+
+/* Give the frame the tag WANT instead of HAVE; 0 is none. */
+static __always_inline bool retag(struct __sk_buff *skb, __u16 have, __u16 want)
+{
+	if (have && bpf_skb_vlan_pop(skb))
+		return false;
+	if (want && bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), want))
+		return false;
+	return true;
+}
+
+/* Every kind of port that is a plain device leaves here; a tunnel will set its key before. */
+static __always_inline int send(struct __sk_buff *skb, const struct sp_dst *d)
+{
+	skb->mark = sp_mark;
+	return bpf_redirect(d->ifindex, 0);
+}
+
+struct copies {
+	struct __sk_buff *skb;
+	const struct sp_flood *list;
+	__u8 group[SP_MAC_LEN]; /* the frame's own destination */
+	__u16 tag;		/* which tag it has now */
+	__u32 len;
+	__u32 port; /* where it came from: skipped */
+	__u32 sent;
+	__u32 failed;	/* enum sp_reason of the last copy that could not be made */
+	bool rewritten; /* its destination is a unicast address now */
+};
+
+/* The destination as this port needs it: MAC mode gets a unicast copy (I3). */
+static __always_inline bool readdress(struct copies *c, const struct sp_dst *d)
+{
+	bool unicast = !mac_is_zero(d->mac);
+
+	if (!unicast && !c->rewritten)
+		return true;
+	c->rewritten = unicast;
+	return !bpf_skb_store_bytes(c->skb, 0, unicast ? d->mac : c->group, SP_MAC_LEN, 0);
+}
+
+static long copy_one(__u32 i, void *arg)
+{
+	struct copies *c = arg;
+	const struct sp_dst *d;
+
+	if (i >= SP_FLOOD_MAX || i >= c->list->count)
+		return 1;
+	d = &c->list->dst[i];
+	if (d->port == c->port || (d->flags & SP_F_CLOSED) || c->len > d->max_len)
+		return 0;
+	if (c->tag != d->vid) {
+		if (!retag(c->skb, c->tag, d->vid)) {
+			c->failed = SP_R_TAG_FAILED;
+			return 1;
+		}
+		c->tag = d->vid;
+	}
+	if (!readdress(c, d) || bpf_clone_redirect(c->skb, d->ifindex, 0)) {
+		c->failed = SP_R_CLONE_FAILED;
+		return 0;
+	}
+	count_tx(d->port, c->len);
+	c->sent++;
+	return 0;
+}
+
+/*
+ * One copy for each other port of the segment, at most SP_FLOOD_MAX; the original ends here.
+ * Returns why not, if nobody got one or a copy failed.
+ */
+static __always_inline enum sp_reason flood_frame(struct __sk_buff *skb, const struct frame *f,
+						  const struct sp_bind *bind)
+{
+	__u32 segment = bind->segment;
+	struct copies c = {.skb = skb, .tag = f->vid, .len = f->len, .port = bind->port};
+
+	c.list = bpf_map_lookup_elem(&flood, &segment);
+	if (!c.list)
+		return SP_R_NO_LISTENER;
+	__builtin_memcpy(c.group, f->dst, SP_MAC_LEN);
+	skb->mark = sp_mark;
+	bpf_loop(SP_FLOOD_MAX, copy_one, &c, 0);
+	if (c.failed)
+		return c.failed;
+	return c.sent ? SP_R_NONE : SP_R_NO_LISTENER;
+}
+
+#endif

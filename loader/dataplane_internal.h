@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the dataplane share among themselves; nobody else includes it. */
+#ifndef SALLYPORT_LOADER_DATAPLANE_INTERNAL_H
+#define SALLYPORT_LOADER_DATAPLANE_INTERNAL_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/limits.h>
+
+#include "dataplane.h"
+
+enum dataplane_map {
+	DP_PORTS,
+	DP_VIDS,
+	DP_BINDINGS,
+	DP_FDB,
+	DP_FLOOD,
+	DP_POLICE,
+	DP_COUNTERS,
+	DP_REASONS,
+	DP_CONFIG,
+	DP_EVENTS,
+	_DP_MAPS,
+};
+
+enum dataplane_prog {
+	DP_GUARD,
+	DP_STEER,
+	DP_EGRESS,
+	_DP_PROGS,
+};
+
+struct guard_bpf;
+struct steer_bpf;
+
+struct dataplane {
+	char dir[PATH_MAX - 64]; /* <bpffs>/<pin_dir>/v<N>; empty: not pinned */
+	struct guard_bpf *guard;
+	struct steer_bpf *steer;
+	int map_fd[_DP_MAPS];	/* owned by the skeletons */
+	int prog_fd[_DP_PROGS]; /* likewise */
+	uint32_t max_ports;
+	int n_cpus;
+	struct dataplane_features features;
+	struct ring_buffer *ring;
+	void (*event_cb)(const struct sp_event *event, void *arg); /* during a drain */
+	void *event_arg;
+	/* Not pinned: links die with the process, so they are kept here. */
+	int *link_fds;
+	size_t n_links;
+};
+
+/* "guard", "ingress", "egress": the links' names and the programs behind them. */
+extern const char *const dataplane_link_name[_DP_PROGS];
+
+/* Put the programs now loaded behind every pinned link and clsact filter, in place (I5). */
+int dataplane_relink(struct dataplane *dp);
+
+#endif

@@ -58,23 +58,23 @@ static int fail(char **ret_error, int r, const char *format, ...)
 
 /* --- directories and pins --- */
 
-static int make_dirs(const struct dataplane_options *o, char *ret_dir, size_t size,
-		     char **ret_error)
+static int make_dirs(const struct dataplane_options *o, char ret_dir[DP_DIR_MAX], char **ret_error)
 {
 	static const char *const below[] = {"", "/maps", "/progs", "/links"};
 	const char *bpffs = o->bpffs ? o->bpffs : SP_BPFFS;
 	const char *pin_dir = o->pin_dir ? o->pin_dir : SP_PIN_DIR;
-	char path[PATH_MAX];
+	char base[DP_DIR_MAX - 16], path[DP_PATH_MAX];
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s", bpffs, pin_dir) >= size - 32)
-		return fail(ret_error, -ENAMETOOLONG, "%s/%s: the path is too long", bpffs,
-			    pin_dir);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	if ((size_t)snprintf(base, sizeof(base), "%s/%s", bpffs, pin_dir) >= sizeof(base))
+		return fail(ret_error, -ENAMETOOLONG,
+			    "%s/%s: expected a path of less than %zu bytes", bpffs, pin_dir,
+			    sizeof(base));
+	if (mkdir(base, 0700) < 0 && errno != EEXIST)
 		return fail(ret_error, -errno,
-			    "%s: cannot make the directory for pins: %m; is a bpffs "
-			    "mounted on %s (mount -t bpf bpf %s)?",
-			    path, bpffs, bpffs);
-	snprintf(ret_dir, size, "%s/v%d", path, SP_ABI_VERSION);
+			    "%s: cannot make the directory for pins: %s; is a bpffs mounted on %s "
+			    "(mount -t bpf bpf %s)?",
+			    base, strerror(errno), bpffs, bpffs);
+	snprintf(ret_dir, DP_DIR_MAX, "%s/v%d", base, SP_ABI_VERSION);
 	for (size_t i = 0; i < SP_ARRAY_SIZE(below); i++) {
 		snprintf(path, sizeof(path), "%s%s", ret_dir, below[i]);
 		if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -136,7 +136,7 @@ static int reuse_pin(const char *path, struct bpf_map *map, char **ret_error)
 /* Replace the pin of a program without a moment in which there is none. */
 static int pin_program(const struct dataplane *dp, enum dataplane_prog p)
 {
-	char path[PATH_MAX], staged[PATH_MAX];
+	char path[DP_PATH_MAX], staged[DP_PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/progs/%s", dp->dir, prog_names[p]);
 	snprintf(staged, sizeof(staged), "%s/progs/new-%s", dp->dir, prog_names[p]);
@@ -183,7 +183,7 @@ static int get_config(const struct dataplane *dp, const struct dataplane_options
 	struct sp_config config = {.abi_version = SP_ABI_VERSION};
 	_cleanup_close_
 	int fd = -1;
-	char path[PATH_MAX];
+	char path[DP_PATH_MAX];
 	uint32_t zero = 0;
 
 	if (dp->dir[0]) {
@@ -226,7 +226,7 @@ static void set_rodata(struct dataplane *dp, const struct sp_config *c)
 static int prepare(struct dataplane *dp, const struct dataplane_options *o, uint32_t *ret_pinned,
 		   char **ret_error)
 {
-	char path[PATH_MAX];
+	char path[DP_PATH_MAX];
 	int r;
 
 	dp->steer = steer_bpf__open();
@@ -275,7 +275,7 @@ static int load(struct dataplane *dp, char **ret_error)
 /* Pin what was just made. `config` goes last: without it the others are a start cut short. */
 static int publish(struct dataplane *dp, uint32_t pinned, char **ret_error)
 {
-	char path[PATH_MAX];
+	char path[DP_PATH_MAX];
 
 	for (int i = 0; i < _DP_MAPS; i++) {
 		int m = i == _DP_MAPS - 1 ? DP_CONFIG : i < DP_CONFIG ? i : i + 1;
@@ -322,7 +322,7 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 	dp->n_cpus = libbpf_num_possible_cpus();
 	if (dp->n_cpus < 0)
 		return dp->n_cpus;
-	r = o->unpinned ? 0 : make_dirs(o, dp->dir, sizeof(dp->dir), ret_error);
+	r = o->unpinned ? 0 : make_dirs(o, dp->dir, ret_error);
 	if (r == 0)
 		r = prepare(dp, o, &pinned, ret_error);
 	if (r == 0)

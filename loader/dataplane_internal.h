@@ -5,9 +5,11 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <linux/limits.h>
 
 #include "dataplane.h"
+
+#define DP_DIR_MAX 256	/* the directory of the pins */
+#define DP_PATH_MAX 640 /* that, a folder and a name (NAME_MAX) */
 
 enum dataplane_map {
 	DP_PORTS,
@@ -34,7 +36,7 @@ struct guard_bpf;
 struct steer_bpf;
 
 struct dataplane {
-	char dir[PATH_MAX - 64]; /* <bpffs>/<pin_dir>/v<N>; empty: not pinned */
+	char dir[DP_DIR_MAX]; /* <bpffs>/<pin_dir>/v<N>; empty: not pinned */
 	struct guard_bpf *guard;
 	struct steer_bpf *steer;
 	int map_fd[_DP_MAPS];	/* owned by the skeletons */

@@ -191,7 +191,7 @@ static_assert(sizeof(struct sp_flood) == 8 + 20 * SP_FLOOD_MAX, "sp_flood");
 static_assert(sizeof(struct sp_police) == 48, "sp_police");
 static_assert(sizeof(struct sp_counter) == 48, "sp_counter");
 static_assert(sizeof(struct sp_reason_count) == 32, "sp_reason_count");
-static_assert(sizeof(struct sp_event) == 40 + SP_EVENT_SNAP, "sp_event");
+static_assert(sizeof(struct sp_event) == 32 + SP_EVENT_SNAP, "sp_event");
 static_assert(sizeof(struct sp_config) == 24, "sp_config");
 #endif
 

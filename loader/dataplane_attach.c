@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How do the programs get onto a device, and off it? TCX and XDP links, pinned so that they outlive
+ * us; clsact filters where the kernel has no TCX, which live on the device by themselves.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dataplane_internal.h"
+#include "lib/cleanup.h"
+
+/* uapi/linux/bpf.h of 6.6: the headers of Debian 12 are older. */
+#define TCX_INGRESS ((enum bpf_attach_type)46)
+#define TCX_EGRESS ((enum bpf_attach_type)47)
+
+/* Our place in the clsact chain of a device that is ours alone. */
+#define CLSACT_HANDLE 1
+#define CLSACT_PRIORITY 1
+
+static void link_pin(const struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p, char *ret,
+		     size_t size)
+{
+	snprintf(ret, size, "%s/links/%u-%s", dp->dir, ifindex, dataplane_link_name[p]);
+}
+
+/* Keep a link alive without a pin. Takes FD. */
+static int keep_link(struct dataplane *dp, int fd)
+{
+	int *fds = realloc(dp->link_fds, (dp->n_links + 1) * sizeof(*fds));
+
+	if (!fds) {
+		close(fd);
+		return -ENOMEM;
+	}
+	dp->link_fds = fds;
+	fds[dp->n_links++] = fd;
+	return 0;
+}
+
+static int create_link(const struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p,
+		       uint32_t xdp_flags)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = xdp_flags);
+	static const enum bpf_attach_type types[_DP_PROGS] = {
+		[DP_GUARD] = BPF_XDP,
+		[DP_STEER] = TCX_INGRESS,
+		[DP_EGRESS] = TCX_EGRESS,
+	};
+
+	return bpf_link_create(dp->prog_fd[p], (int)ifindex, types[p], &opts);
+}
+
+/* Make a link, or put our program behind the pinned one that is there. */
+static int attach_link(struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p,
+		       uint32_t xdp_flags)
+{
+	_cleanup_close_
+	int fd = -1;
+	char path[DP_PATH_MAX];
+
+	if (dp->dir[0]) {
+		link_pin(dp, ifindex, p, path, sizeof(path));
+		fd = bpf_obj_get(path);
+		if (fd >= 0) {
+			int r = bpf_link_update(fd, dp->prog_fd[p], NULL);
+
+			if (r != -ENOLINK)
+				return r;
+			/* The device that had this number is gone, and so is its link. */
+			unlink(path);
+			closep(&fd);
+		}
+	}
+	fd = create_link(dp, ifindex, p, xdp_flags);
+	if (fd < 0)
+		return fd;
+	if (!dp->dir[0])
+		return keep_link(dp, TAKE_FD(fd));
+	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
+}
+
+static int attach_clsact(const struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY,
+		    .prog_fd = dp->prog_fd[p], .flags = BPF_TC_F_REPLACE);
+	int r = bpf_tc_hook_create(&hook);
+
+	if (r < 0 && r != -EEXIST)
+		return r;
+	hook.attach_point = p == DP_STEER ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+	return bpf_tc_attach(&hook, &opts);
+}
+
+static int attach_tc(struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p)
+{
+	return dp->features.tcx ? attach_link(dp, ifindex, p, 0) : attach_clsact(dp, ifindex, p);
+}
+
+/* Native XDP where the driver has it. */
+static int attach_guard(struct dataplane *dp, uint32_t ifindex)
+{
+	int r = attach_link(dp, ifindex, DP_GUARD, XDP_FLAGS_DRV_MODE);
+
+	dp->features.xdp_native = r == 0;
+	if (r == -EOPNOTSUPP || r == -EINVAL)
+		r = attach_link(dp, ifindex, DP_GUARD, XDP_FLAGS_SKB_MODE);
+	return r;
+}
+
+static int detach_program(struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p)
+{
+	char path[DP_PATH_MAX];
+
+	/* An explicit detach works at once, even while somebody else holds the link open. */
+	if (dp->dir[0]) {
+		_cleanup_close_
+		int fd = -1;
+
+		link_pin(dp, ifindex, p, path, sizeof(path));
+		fd = bpf_obj_get(path);
+		if (fd >= 0)
+			bpf_link_detach(fd);
+		if (unlink(path) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return 0;
+}
+
+static void detach_clsact(uint32_t ifindex)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+
+	/* The device is ours alone, so the qdisc goes with all that hangs on it. */
+	bpf_tc_hook_destroy(&hook);
+}
+
+int dataplane_detach(struct dataplane *dp, uint32_t ifindex)
+{
+	int r = 0;
+
+	for (int p = 0; p < _DP_PROGS; p++) {
+		int q = detach_program(dp, ifindex, p);
+
+		r = r ?: q;
+	}
+	if (!dp->features.tcx)
+		detach_clsact(ifindex);
+	if (bpf_map_delete_elem(dp->map_fd[DP_PORTS], &ifindex) < 0 && errno != ENOENT)
+		r = r ?: -errno;
+	return r;
+}
+
+int dataplane_attach(struct dataplane *dp, uint32_t ifindex, const struct sp_port *port)
+{
+	struct sp_port old;
+	bool known = dataplane_port_get(dp, ifindex, &old) == 0;
+	int r = attach_tc(dp, ifindex, DP_EGRESS);
+
+	if (r == 0)
+		r = attach_tc(dp, ifindex, DP_STEER);
+	if (r == 0 && port->kind == SP_PORT_VPN)
+		r = attach_guard(dp, ifindex);
+	if (r == 0 && bpf_map_update_elem(dp->map_fd[DP_PORTS], &ifindex, port, BPF_ANY) < 0)
+		r = errno == E2BIG ? -ENOSPC : -errno;
+	if (r < 0 && !known)
+		dataplane_detach(dp, ifindex);
+	return r;
+}
+
+/* --- taking over what an earlier start left --- */
+
+/* "<ifindex>-<name>": which program is behind this pin? -EINVAL: not a name of ours. */
+static int parse_link_name(const char *name, uint32_t *ret_ifindex)
+{
+	unsigned long ifindex;
+	char *end;
+
+	if (name[0] < '1' || name[0] > '9')
+		return -EINVAL;
+	errno = 0;
+	ifindex = strtoul(name, &end, 10);
+	if (errno || ifindex > INT32_MAX || *end != '-')
+		return -EINVAL;
+	for (int p = 0; p < _DP_PROGS; p++)
+		if (strcmp(end + 1, dataplane_link_name[p]) == 0) {
+			*ret_ifindex = (uint32_t)ifindex;
+			return p;
+		}
+	return -EINVAL;
+}
+
+static int relink_one(const struct dataplane *dp, const char *name, enum dataplane_prog p)
+{
+	_cleanup_close_
+	int fd = -1;
+	char path[DP_PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/links/%s", dp->dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return -errno;
+	r = bpf_link_update(fd, dp->prog_fd[p], NULL);
+	/* Of a device that is gone: reconcile removes it. */
+	return r == -ENOLINK ? 0 : r;
+}
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+/* Calls CB for each link pin; stops at the first negative answer. */
+static int each_link(const struct dataplane *dp,
+		     int (*cb)(struct dataplane *dp, const char *name, uint32_t ifindex,
+			       enum dataplane_prog p, void *arg),
+		     void *arg)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[DP_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/links", dp->dir);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	for (struct dirent *d; (d = readdir(dir));) {
+		uint32_t ifindex;
+		int p = parse_link_name(d->d_name, &ifindex);
+		int r = p < 0 ? 0 : cb((struct dataplane *)dp, d->d_name, ifindex, p, arg);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int relink_cb(struct dataplane *dp, const char *name, uint32_t ifindex,
+		     enum dataplane_prog p, void *arg)
+{
+	return relink_one(dp, name, p);
+}
+
+static int reclsact_cb(uint32_t ifindex, const struct sp_port *port, void *arg)
+{
+	struct dataplane *dp = arg;
+	char name[IF_NAMESIZE];
+	int r;
+
+	if (!if_indextoname(ifindex, name))
+		return 0; /* the device is gone: reconcile removes the entry */
+	r = attach_clsact(dp, ifindex, DP_EGRESS);
+	return r < 0 ? r : attach_clsact(dp, ifindex, DP_STEER);
+}
+
+int dataplane_relink(struct dataplane *dp)
+{
+	int r = each_link(dp, relink_cb, NULL);
+
+	if (r == 0 && !dp->features.tcx)
+		r = dataplane_each_port(dp, reclsact_cb, dp);
+	return r;
+}
+
+/* --- ports, as the map and the link pins know them --- */
+
+static int orphan_link_cb(struct dataplane *dp, const char *name, uint32_t ifindex,
+			  enum dataplane_prog p, void *arg)
+{
+	struct {
+		int (*cb)(uint32_t ifindex, const struct sp_port *port, void *arg);
+		void *arg;
+	} *user = arg;
+	struct sp_port none = {0};
+
+	return dataplane_port_get(dp, ifindex, &none) == 0 ? 0
+							   : user->cb(ifindex, &none, user->arg);
+}
+
+int dataplane_each_port(struct dataplane *dp,
+			int (*cb)(uint32_t ifindex, const struct sp_port *port, void *arg),
+			void *arg)
+{
+	struct {
+		int (*cb)(uint32_t ifindex, const struct sp_port *port, void *arg);
+		void *arg;
+	} user = {cb, arg};
+	int fd = dp->map_fd[DP_PORTS];
+	uint32_t key, next;
+	bool more = bpf_map_get_next_key(fd, NULL, &next) == 0;
+
+	while (more) {
+		struct sp_port port;
+		int r = 0;
+
+		key = next;
+		more = bpf_map_get_next_key(fd, &key, &next) == 0;
+		if (bpf_map_lookup_elem(fd, &key, &port) == 0)
+			r = cb(key, &port, arg);
+		if (r < 0)
+			return r;
+	}
+	/* An attach that was cut short left a link without an entry. */
+	return dp->dir[0] ? each_link(dp, orphan_link_cb, &user) : 0;
+}
+
+/* --- the end of it all --- */
+
+static int remove_dir(const char *dir, const char *below)
+{
+	_cleanup_(closedirp) DIR *d = NULL;
+	char path[DP_PATH_MAX];
+	int r = 0;
+
+	snprintf(path, sizeof(path), "%s%s", dir, below);
+	d = opendir(path);
+	if (!d)
+		return errno == ENOENT ? 0 : -errno;
+	for (struct dirent *e; (e = readdir(d));) {
+		if (e->d_name[0] != '.' && unlinkat(dirfd(d), e->d_name, 0) < 0 &&
+		    errno != EISDIR && errno != EPERM)
+			r = r ?: -errno;
+	}
+	if (rmdir(path) < 0)
+		r = r ?: -errno;
+	return r;
+}
+
+static int detach_cb(uint32_t ifindex, const struct sp_port *port, void *arg)
+{
+	return dataplane_detach(arg, ifindex);
+}
+
+int dataplane_destroy(const struct dataplane_options *o)
+{
+	_cleanup_(dataplane_closep) struct dataplane *dp = NULL;
+	static const char *const below[] = {"/links", "/progs", "/maps", ""};
+	_cleanup_free_
+	char *error = NULL;
+	int r = dataplane_open(o, &dp, &error);
+
+	if (r < 0)
+		return r;
+	r = dataplane_each_port(dp, detach_cb, dp);
+	for (size_t i = 0; i < SP_ARRAY_SIZE(below); i++) {
+		int q = remove_dir(dp->dir, below[i]);
+
+		r = r ?: q;
+	}
+	return r;
+}

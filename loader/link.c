@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
@@ -274,9 +275,8 @@ static int quiet(uint32_t ifindex, uint32_t mtu)
 	if (r < 0)
 		return link_nl_errno(r);
 	r = change(ifindex, gen);
-	/* The kernel has no IPv6, or none on this device (an MTU below 1280): nothing to silence.
-	 */
-	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP || (r == -EINVAL && mtu < 1280) ? 0 : r;
+	/* No IPv6 in the kernel, or none on this device (an MTU below 1280): nothing to silence. */
+	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
 }
 
 int link_set_up(uint32_t ifindex, bool up)

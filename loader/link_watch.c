@@ -9,6 +9,7 @@
 #include <netlink/netlink.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "lib/cleanup.h"
 #include "link.h"
@@ -80,6 +81,7 @@ int link_watch_new(sd_event *event, void (*cb)(const struct link_info *info, boo
 		   void *arg, struct link_watch **ret)
 {
 	_cleanup_(link_watch_freep) struct link_watch *w = calloc(1, sizeof(*w));
+	const int size = RECEIVE_BUFFER;
 	int r;
 
 	if (!w)
@@ -94,13 +96,13 @@ int link_watch_new(sd_event *event, void (*cb)(const struct link_info *info, boo
 	if (r >= 0)
 		r = nl_connect(w->sk, NETLINK_ROUTE);
 	if (r >= 0)
-		r = nl_socket_set_buffer_size(w->sk, RECEIVE_BUFFER, 0);
-	if (r >= 0)
 		r = nl_socket_set_nonblocking(w->sk);
 	if (r >= 0)
 		r = nl_socket_add_membership(w->sk, RTNLGRP_LINK);
 	if (r < 0)
 		return link_nl_errno(r);
+	/* Above rmem_max with CAP_NET_ADMIN; a smaller buffer only means more overruns. */
+	setsockopt(nl_socket_get_fd(w->sk), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	r = sd_event_add_io(event, &w->source, nl_socket_get_fd(w->sk), EPOLLIN, on_readable, w);
 	if (r < 0)
 		return r;

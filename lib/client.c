@@ -96,27 +96,45 @@ int client_connect(const char *path, uint64_t deadline_us)
 	return TAKE_FD(fd);
 }
 
+/*
+ * The request as text, at most SP_MSG_MAX. Not json_dumps: its buffer grows by being copied, and
+ * what it leaves behind may have held a password.
+ */
+static int dump(const json_t *request, char **ret, size_t *ret_size)
+{
+	size_t size = json_dumpb(request, NULL, 0, JSON_COMPACT);
+	char *text;
+
+	if (size == 0)
+		return -EINVAL;
+	if (size > SP_MSG_MAX)
+		return -EMSGSIZE;
+	text = malloc(size);
+	if (!text)
+		return -ENOMEM;
+	json_dumpb(request, text, size, JSON_COMPACT);
+	*ret = text;
+	*ret_size = size;
+	return 0;
+}
+
 int client_send(int fd, const json_t *request, uint64_t deadline_us)
 {
 	_cleanup_free_
-	char *text = json_dumps(request, JSON_COMPACT);
+	char *text = NULL;
 	size_t size;
 	int r;
 
-	if (!text)
-		return -ENOMEM;
-	size = strlen(text);
-	if (size > SP_MSG_MAX)
-		r = -EMSGSIZE;
-	else
-		do {
-			r = 0;
-			if (send(fd, text, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-				r = -errno;
-			if (r == -EAGAIN)
-				r = wait_for(fd, POLLOUT, deadline_us) ?: -EAGAIN;
-		} while (r == -EAGAIN || r == -EINTR);
-	/* It may have held a password. */
+	r = dump(request, &text, &size);
+	if (r < 0)
+		return r;
+	do {
+		r = 0;
+		if (send(fd, text, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			r = -errno;
+		if (r == -EAGAIN)
+			r = wait_for(fd, POLLOUT, deadline_us) ?: -EAGAIN;
+	} while (r == -EAGAIN || r == -EINTR);
 	explicit_bzero(text, size);
 	return r;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Structured logging for the daemon and the command: to the journal where stderr is connected
+ * Structured logging for the daemon: to the journal where stderr is connected
  * to it, else to stderr as "<level> message KEY=value ...". One line for each decision.
  *
  * log_event(LOG_INFO, "session started", "USER", name, "VID", vid_str, NULL): pairs of strings;
  * keys become journal fields with the prefix SALLYPORT_. Values are escaped; secrets are never
  * passed in.
  */
-#ifndef SALLYPORT_LIB_LOG_H
-#define SALLYPORT_LIB_LOG_H
+#ifndef SALLYPORT_LOADER_LOG_H
+#define SALLYPORT_LOADER_LOG_H
 
 #include <syslog.h>
 

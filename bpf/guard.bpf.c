@@ -22,7 +22,7 @@ static __noinline int drop_xdp(struct xdp_md *xdp, const struct frame *f, const 
 	if (!e)
 		return 0;
 	n = snap(xdp->data_end - xdp->data);
-	if (n >= 1 && n <= SP_EVENT_SNAP && !bpf_xdp_load_bytes(xdp, 0, e->data, n))
+	if (!bpf_xdp_load_bytes(xdp, 0, e->data, n))
 		e->caplen = n;
 	bpf_ringbuf_submit(e, 0);
 	return 0;

@@ -20,7 +20,7 @@ static __noinline int drop_skb(struct __sk_buff *skb, const struct frame *f, con
 	if (!e)
 		return 0;
 	n = snap(skb->len);
-	if (n >= 1 && n <= SP_EVENT_SNAP && !bpf_skb_load_bytes(skb, 0, e->data, n))
+	if (!bpf_skb_load_bytes(skb, 0, e->data, n))
 		e->caplen = n;
 	bpf_ringbuf_submit(e, 0);
 	return 0;

@@ -16,6 +16,7 @@ PKG_CONFIG ?= pkg-config
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.SECONDARY:
 .DEFAULT_GOAL := all
 
 ifeq ($(V),1)

@@ -3,6 +3,7 @@
 #ifndef SALLYPORT_LOADER_PASSWORD_H
 #define SALLYPORT_LOADER_PASSWORD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* HASH: at least STORE_HASH_MAX bytes. -EINVAL: empty or above SP_PASSWORD_MAX. */

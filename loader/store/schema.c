@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What does the store look like? Each step makes the next version out of the one before. */
+#include "store_internal.h"
+
+const char *const store_schema[STORE_SCHEMA_VERSION] = {
+	/* 1: AUTOINCREMENT, so that a segment or a generation is never handed out twice. */
+	"CREATE TABLE user ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id BETWEEN 1 AND 4294967295),"
+	" name TEXT NOT NULL UNIQUE CHECK (length(name) > 0),"
+	" hash TEXT NOT NULL,"
+	" disabled INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),"
+	" max_sessions INTEGER NOT NULL DEFAULT 0 CHECK (max_sessions >= 0),"
+	" max_macs INTEGER NOT NULL DEFAULT 0 CHECK (max_macs >= 0),"
+	" address TEXT NOT NULL DEFAULT '',"
+	" address6 TEXT NOT NULL DEFAULT '',"
+	" created INTEGER NOT NULL"
+	") STRICT;"
+	"CREATE TABLE workload ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,"
+	" name TEXT NOT NULL,"
+	" netns TEXT NOT NULL,"
+	" ifname TEXT NOT NULL,"
+	" mac BLOB NOT NULL CHECK (length(mac) = 6),"
+	" UNIQUE (user_id, name),"
+	" UNIQUE (user_id, mac),"
+	" UNIQUE (netns, ifname)"
+	") STRICT;"
+	"CREATE TABLE session ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" user_id INTEGER NOT NULL,"
+	" instance TEXT NOT NULL,"
+	" common_name TEXT NOT NULL,"
+	" trusted_ip TEXT NOT NULL,"
+	" trusted_port INTEGER NOT NULL CHECK (trusted_port BETWEEN 0 AND 65535),"
+	" time_unix INTEGER NOT NULL,"
+	" daemon_pid INTEGER NOT NULL,"
+	" vid INTEGER NOT NULL CHECK (vid BETWEEN 0 AND 4094),"
+	" address_index INTEGER NOT NULL,"
+	" started INTEGER NOT NULL,"
+	" ended INTEGER NOT NULL DEFAULT 0"
+	") STRICT;"
+	"CREATE TABLE audit ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" time INTEGER NOT NULL,"
+	" who TEXT NOT NULL,"
+	" what TEXT NOT NULL,"
+	" object TEXT NOT NULL,"
+	" detail TEXT"
+	") STRICT;",
+
+	/* 2: a login looks for the user's live sessions, whatever the history's length. */
+	"CREATE INDEX session_live ON session (user_id) WHERE ended = 0;"
+	"CREATE INDEX session_ended ON session (ended);"
+	"CREATE UNIQUE INDEX session_vid ON session (instance, vid) WHERE ended = 0 AND vid > 0;",
+};

@@ -18,9 +18,9 @@ struct mgmt;
 struct mgmt_client {
 	char common_name[SP_CN_MAX];
 	char username[SP_NAME_MAX];
-	char ip[SP_ADDR_STRLEN]; /* real address, without port */
-	uint16_t port;
-	int64_t time_unix; /* connected since */
+	char ip[SP_ADDR_STRLEN]; /* real address, without port, as inet_ntop writes it */
+	uint16_t port;		 /* 0: not said (OpenVPN 2.6 leaves it out for IPv6) */
+	int64_t time_unix;	 /* connected since */
 	uint64_t cid;
 };
 
@@ -42,19 +42,25 @@ struct mgmt *mgmt_free(struct mgmt *m);
 
 bool mgmt_is_up(const struct mgmt *m);
 int64_t mgmt_pid(const struct mgmt *m); /* 0 while down */
+/* Lines that were too long or made no sense, since mgmt_new. */
+uint64_t mgmt_skipped(const struct mgmt *m);
 /* Something says that OpenVPN is there (a hook called): connect now. */
 void mgmt_poke(struct mgmt *m);
 
 /*
  * "status 3": DONE is called exactly once, with the clients or with error < 0 (-ENOTCONN when it is
- * or goes down, -ETIMEDOUT after 5 s, -EBADMSG). CLIENTS is valid during the call only.
+ * or goes down, -ETIMEDOUT after 5 s, -EBADMSG), never before this returned. CLIENTS is valid
+ * during the call only. -ENOBUFS, -ENOMEM: nothing was asked, DONE is not called.
  */
 int mgmt_status(struct mgmt *m,
 		void (*done)(int error, const struct mgmt_client *clients, size_t n, void *arg),
 		void *arg);
 
-/* End the client that matches ip, port and time_unix: looked up by status, then client-kill CID.
- * DONE (may be NULL): 0, -ENOENT, or as above. */
+/*
+ * End the client that matches ip, port and time_unix: looked up by status, then client-kill CID.
+ * DONE (may be NULL): 0, -ENOENT, -ENOTUNIQ (OpenVPN names no ports and several match), or as
+ * above. -EINVAL: IP is not an address.
+ */
 int mgmt_kill(struct mgmt *m, const char *ip, uint16_t port, int64_t time_unix,
 	      void (*done)(int error, void *arg), void *arg);
 

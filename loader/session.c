@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Sessions from connect to disconnect. */
+#include "session.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon.h"
+#include "instance.h"
+#include "lib/cleanup.h"
+#include "lib/client.h"
+#include "log.h"
+#include "monitor.h"
+
+void session_key_set(struct session_key *k, const char *instance, const char *common_name,
+		     const char *ip, uint16_t port, int64_t time_unix)
+{
+	memset(k, 0, sizeof(*k));
+	snprintf(k->instance, sizeof(k->instance), "%s", instance);
+	snprintf(k->common_name, sizeof(k->common_name), "%s", common_name);
+	snprintf(k->ip, sizeof(k->ip), "%s", ip);
+	k->port = port;
+	k->time_unix = time_unix;
+}
+
+struct session *session_find(struct daemon *d, const struct session_key *key)
+{
+	struct session *s;
+
+	HASH_FIND(hh_key, d->sessions_by_key, key, sizeof(*key), s);
+	return s;
+}
+
+struct session *session_find_id(struct daemon *d, uint64_t id)
+{
+	struct session *s;
+
+	HASH_FIND(hh_id, d->sessions_by_id, &id, sizeof(id), s);
+	return s;
+}
+
+int session_new(struct daemon *d, struct instance *i, const struct session_key *key,
+		struct session **ret)
+{
+	struct session *s;
+
+	if (session_find(d, key))
+		return -EEXIST;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->daemon = d;
+	s->instance = i;
+	s->key = *key;
+	HASH_ADD(hh_key, d->sessions_by_key, key, sizeof(s->key), s);
+	*ret = s;
+	return 0;
+}
+
+void session_drop(struct session *s)
+{
+	HASH_DELETE(hh_key, s->daemon->sessions_by_key, s);
+	free(s);
+}
+
+/* --- programming --- */
+
+static int take_vid(struct session *s, uint16_t wanted, uint16_t *ret)
+{
+	struct instance *i = s->instance;
+
+	*ret = 0;
+	if (!i->config->vlan_mode)
+		return 0;
+	if (wanted) {
+		*ret = wanted;
+		return vids_take(i->vids, wanted);
+	}
+	*ret = vids_get(i->vids, client_now_us());
+	return *ret ? 0 : -EAGAIN;
+}
+
+static int take_port(struct daemon *d, uint32_t wanted, uint32_t *ret)
+{
+	if (wanted) {
+		*ret = wanted;
+		return portnum_take(d->portnums, wanted);
+	}
+	*ret = portnum_get(d->portnums);
+	if (!*ret)
+		return -ENOSPC;
+	return dataplane_counter_clear(d->dp, *ret); /* D3 */
+}
+
+static int program(struct session *s)
+{
+	const struct config *c = s->daemon->config;
+	const struct dataplane_rate rate = {c->rate_bytes, c->burst_bytes, c->rate_frames,
+					    c->burst_frames};
+	struct member *m = &s->member;
+	struct sp_vid vid = {
+		.segment = m->segment, .port = m->dst.port, .generation = m->generation};
+	int r = dataplane_police_set(s->daemon->dp, m->dst.port, &rate);
+
+	if (r == 0)
+		r = segment_join(s->daemon, m);
+	if (r < 0 || !m->dst.vid)
+		return r;
+	r = dataplane_vid_set(s->daemon->dp, m->dst.ifindex, m->dst.vid, &vid);
+	if (r < 0)
+		segment_leave(s->daemon, m);
+	return r;
+}
+
+int session_activate(struct session *s, const struct store_session *row, uint32_t port,
+		     unsigned int max_macs)
+{
+	struct instance *i = s->instance;
+	struct member *m = &s->member;
+	int r;
+
+	*m = (struct member){
+		.segment = row->segment,
+		.generation = row->id,
+		.session = s,
+		.unicast_copies = !i->config->vlan_mode,
+		.dst = {.ifindex = i->link.ifindex,
+			.max_len = (uint16_t)(i->config->mtu + 14),
+			.kind = SP_PORT_VPN},
+	};
+	r = take_vid(s, row->vid, &m->dst.vid);
+	if (r < 0)
+		return r;
+	r = take_port(s->daemon, port, &m->dst.port);
+	if (r == 0)
+		r = program(s);
+	if (r < 0) {
+		portnum_put(s->daemon->portnums, m->dst.port);
+		if (m->dst.vid)
+			vids_put(i->vids, m->dst.vid, client_now_us());
+		return r;
+	}
+	s->state = SESSION_LIVE;
+	s->id = row->id;
+	s->user_id = row->user_id;
+	s->index = row->index;
+	s->started = row->started;
+	s->daemon_pid = row->daemon_pid;
+	s->max_macs = max_macs;
+	memcpy(s->user, row->user, sizeof(s->user));
+	HASH_ADD(hh_id, s->daemon->sessions_by_id, id, sizeof(s->id), s);
+	i->n_sessions++;
+	s->daemon->n_sessions++;
+	return 0;
+}
+
+/* --- the end --- */
+
+struct end_job {
+	struct job job;
+	struct daemon *daemon;
+	uint64_t id;
+	int r;
+	char *error;
+};
+
+static void end_run(struct job *job, struct store *store)
+{
+	struct end_job *e = (struct end_job *)job;
+
+	e->r = store_session_end(store, e->id, time(NULL));
+	if (e->r < 0)
+		e->error = strdup(store_error(store));
+}
+
+static void end_done(struct job *job)
+{
+	struct end_job *e = (struct end_job *)job;
+
+	daemon_store_state(e->daemon, e->r < 0 ? e->error : NULL);
+	if (e->r < 0) /* reconcile ends it at the next start */
+		log_event(LOG_ERR, "the end of a session was not stored", "ERROR", e->error, NULL);
+	free(e->error);
+	free(e);
+}
+
+void session_store_end(struct daemon *d, uint64_t id)
+{
+	struct end_job *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return;
+	*e = (struct end_job){.job = {end_run, end_done, NULL}, .daemon = d, .id = id};
+	if (workers_submit(d->workers, WORKER_STORE, &e->job) < 0) {
+		log_event(LOG_ERR, "the end of a session was not stored: the store is too slow",
+			  NULL);
+		free(e);
+	}
+}
+
+void session_end(struct session *s, const char *reason)
+{
+	struct daemon *d = s->daemon;
+	struct member *m = &s->member;
+	char id[24];
+
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)s->id);
+	segment_leave(d, m);
+	if (m->dst.vid) {
+		dataplane_vid_del(d->dp, m->dst.ifindex, m->dst.vid);
+		vids_put(s->instance->vids, m->dst.vid, client_now_us());
+	}
+	portnum_put(d->portnums, m->dst.port);
+	log_event(LOG_INFO, "session ended", "USER", s->user, "SESSION", id, "INSTANCE",
+		  s->instance->name, "REASON", reason, NULL);
+	monitor_session(d, s, false);
+	session_store_end(d, s->id);
+	s->instance->n_sessions--;
+	d->n_sessions--;
+	HASH_DELETE(hh_id, d->sessions_by_id, s);
+	HASH_DELETE(hh_key, d->sessions_by_key, s);
+	free(s);
+}
+
+void session_end_instance(struct instance *i, int64_t pid, const char *reason)
+{
+	struct session *s, *next;
+
+	HASH_ITER(hh_key, i->daemon->sessions_by_key, s, next)
+	{
+		if (s->instance != i || (pid && s->daemon_pid == pid))
+			continue;
+		if (s->state == SESSION_LIVE)
+			session_end(s, reason);
+		else
+			s->cancelled = true;
+	}
+}
+
+void session_end_user(struct daemon *d, uint32_t user_id, const char *reason)
+{
+	struct session *s, *next;
+
+	HASH_ITER(hh_id, d->sessions_by_id, s, next)
+	{
+		if (s->user_id != user_id)
+			continue;
+		if (s->instance->mgmt)
+			mgmt_kill(s->instance->mgmt, s->key.ip, s->key.port, s->key.time_unix, NULL,
+				  NULL);
+		session_end(s, reason);
+	}
+}
+
+/* --- addresses --- */
+
+/* Add N to the number in BYTES; false: it leaves the prefix of BITS, or becomes its last address.
+ */
+static bool add_within(uint8_t *bytes, size_t size, unsigned int bits, uint32_t n)
+{
+	uint8_t was[16];
+	uint64_t carry = n;
+
+	memcpy(was, bytes, size);
+	for (size_t i = size; i-- > 0 && carry;) {
+		carry += bytes[i];
+		bytes[i] = (uint8_t)carry;
+		carry >>= 8;
+	}
+	for (unsigned int b = 0; b < bits; b++)
+		if ((was[b / 8] ^ bytes[b / 8]) & (0x80 >> (b % 8)))
+			return false;
+	return carry == 0;
+}
+
+int session_address(const char *base, uint32_t n, char ret[SP_ADDR_STRLEN])
+{
+	char copy[SP_ADDR_STRLEN], text[INET6_ADDRSTRLEN], *slash, *end;
+	uint8_t bytes[16];
+	unsigned long bits;
+	int family = strchr(base, ':') ? AF_INET6 : AF_INET;
+	size_t size = family == AF_INET ? 4 : 16;
+
+	ret[0] = '\0';
+	if (base[0] == '\0')
+		return 0;
+	if (strlen(base) >= sizeof(copy))
+		return -EINVAL;
+	strcpy(copy, base);
+	slash = strchr(copy, '/');
+	if (!slash || slash[1] < '0' || slash[1] > '9')
+		return -EINVAL;
+	*slash = '\0';
+	bits = strtoul(slash + 1, &end, 10);
+	if (*end || bits < 1 || bits > size * 8 || inet_pton(family, copy, bytes) != 1)
+		return -EINVAL;
+	if (!add_within(bytes, size, (unsigned int)bits, n))
+		return -ERANGE;
+	inet_ntop(family, bytes, text, sizeof(text));
+	snprintf(ret, SP_ADDR_STRLEN, "%s/%lu", text, bits);
+	return 0;
+}

@@ -138,11 +138,12 @@ $(HOOK_BIN): $(O)/hooks/%: $(O)/obj/hooks/%.o $(O)/libhook.a $(O)/libsallyport.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(if $(STATIC_HOOKS),-static $(filter-out -pie,$(LDFLAGS)),$(LDFLAGS)) -o $@ $^ $(LIB_LIBS)
 
-# Inside OpenVPN there is no room for a sanitizer's runtime: the plugin is built without.
+# Inside OpenVPN there is no room for a sanitizer's runtime: the plugin is built without. nodelete:
+# OpenVPN unloads it on SIGHUP, and a thread that still waits must not lose the code it runs.
 $(PLUGIN): $(patsubst %.c,$(O)/pic/%.o,$(PLUGIN_SRC))
 	$(say) LD.so $(@F)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -shared -Wl,-z,relro,-z,now,-z,defs -o $@ $^ $(LIB_LIBS) -lpthread
+	$(Q)$(CC) -shared -Wl,-z,relro,-z,now,-z,defs,-z,nodelete -o $@ $^ $(LIB_LIBS) -lpthread
 
 $(UNIT_BIN) $(PROG_BIN): $(O)/selftests/%: $(O)/obj/selftests/%.o $(O)/libharness.a $(O)/libctl.a \
 		$(O)/libhook.a $(O)/libloader.a $(O)/libsallyport.a

@@ -127,25 +127,28 @@ static int connect_send(struct connect_call *c, uint64_t until_us)
 {
 	int r;
 
-	if (c->fd >= 0)
+	if (c->sent)
 		return 0;
 	/* The daemon may work on it for as long as somebody waits, not only for this try. */
 	r = request_stamp(c->request, ++c->id, c->give_up_us);
 	if (r < 0)
 		return r;
-	c->fd = client_connect(c->socket, until_us);
 	if (c->fd < 0) {
-		r = c->fd;
-		c->fd = -1;
-		return r;
+		r = client_connect(c->socket, until_us);
+		if (r < 0)
+			return r;
+		c->fd = r;
 	}
-	return client_send(c->fd, c->request, until_us);
+	r = client_send(c->fd, c->request, until_us);
+	c->sent = r == 0;
+	return r;
 }
 
 static void connect_close(struct connect_call *c)
 {
 	closep(&c->fd);
 	c->fd = -1;
+	c->sent = false;
 }
 
 /* One answer, or why there is none; "pending" is -EINPROGRESS. */
@@ -180,7 +183,7 @@ int connect_begin(struct connect_call *c, struct connect_answer *ret, uint64_t u
 	if (r == 0 || r == -EBADMSG)
 		return r;
 	/* Only a connection that still owes the answer is worth keeping. */
-	if (r != -EINPROGRESS && (r != -ETIMEDOUT || c->fd < 0))
+	if (r != -EINPROGRESS && (r != -ETIMEDOUT || !c->sent))
 		connect_close(c);
 	return -EINPROGRESS;
 }
@@ -205,7 +208,7 @@ int connect_finish(struct connect_call *c, struct connect_answer *ret)
 			r = connect_receive(c, ret, until);
 		if (r == 0 || r == -EBADMSG || r == -ECANCELED)
 			return r;
-		if (r == -EINPROGRESS || (r == -ETIMEDOUT && c->fd >= 0))
+		if (r == -EINPROGRESS || (r == -ETIMEDOUT && c->sent))
 			continue;
 		connect_close(c);
 		nanosleep(&pause, NULL);

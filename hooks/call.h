@@ -39,12 +39,16 @@ void call_auth(const char *socket, json_t *request, const atomic_bool *stop,
 /* Write a login's answer where OpenVPN looks for it. */
 int auth_publish(const struct auth_answer *a, const char *reason_file, const char *control_file);
 
-/* A connect on its way. Zero but for FD -1, REQUEST, GIVE_UP_US and the optional ones. */
+/*
+ * A connect on its way. Zero but for FD, REQUEST, GIVE_UP_US and the optional ones. FD: -1, or a
+ * connection to use for the first try, with ID the last one that was used on it.
+ */
 struct connect_call {
 	const char *socket;
 	json_t *request; /* not owned */
-	int fd;		 /* where the answer comes, or -1 */
+	int fd;
 	uint64_t id;
+	bool sent; /* the answer comes on FD */
 	uint64_t give_up_us;
 	const char *wanted_file; /* gone: nobody waits (NULL: not asked) */
 	const atomic_bool *stop; /* NULL: none */

@@ -16,7 +16,7 @@ const char *env_get(const char *const *envp, const char *name)
 	size_t len = strlen(name);
 
 	for (; envp && *envp; envp++)
-		if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
+		if (**envp == *name && strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
 			return *envp + len + 1;
 	return NULL;
 }
@@ -155,7 +155,7 @@ int hook_check_instance(const char *name)
 		return -EINVAL;
 	for (const char *p = name; *p != '\0'; p++)
 		if (!(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z') &&
-		    !(*p >= '0' && *p <= '9') && *p != '.' && *p != '_' && *p != '-')
+		    !(*p >= '0' && *p <= '9') && *p != '.' && *p != '_' && *p != '-' && *p != '@')
 			return -EINVAL;
 	return 0;
 }

@@ -79,7 +79,7 @@ int env_login(const char *const *envp, struct hook_login *login, const char **re
 /* May NAME be a user's name: not empty, shorter than SP_NAME_MAX, no control characters? */
 int hook_check_username(const char *name);
 
-/* An instance's name: letters, digits, '.', '_' and '-', not starting with '-' or '.'. */
+/* An instance's name: letters, digits, '.', '_', '@' and '-', not starting with '-' or '.'. */
 int hook_check_instance(const char *name);
 
 /* Our options of ARGV, argv[0] being the program. RET_BAD: the argument at fault. */

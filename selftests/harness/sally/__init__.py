@@ -4,6 +4,7 @@
 import os
 import sys
 
+from . import frames, net, probe, worlds
 from .tap import case, check, finish, same, say, skip
 from .worlds import world
 
@@ -18,4 +19,4 @@ def main(*suites):
     sys.exit(finish())
 
 
-__all__ = ["case", "check", "finish", "main", "same", "say", "skip", "world"]
+__all__ = ["case", "check", "finish", "frames", "main", "net", "probe", "same", "say", "skip", "world", "worlds"]

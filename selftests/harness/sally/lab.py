@@ -115,6 +115,13 @@ class Lab:
         """Everybody who can receive: clients and workloads, by name."""
         return {**self.clients, **self.workloads}
 
+    def segments(self):
+        """user -> names of everybody on the user's segment."""
+        found = {}
+        for name, e in self.endpoints().items():
+            found.setdefault(e.user, set()).add(name)
+        return found
+
     # --- asking it ---
 
     def ask(self, op, **args):

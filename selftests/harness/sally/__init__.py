@@ -4,7 +4,7 @@
 import os
 import sys
 
-from . import frames, net, probe, worlds
+from . import frames, net, probe, tap, worlds
 from .tap import case, check, finish, same, say, skip
 from .worlds import world
 
@@ -19,4 +19,4 @@ def main(*suites):
     sys.exit(finish())
 
 
-__all__ = ["case", "check", "finish", "frames", "main", "net", "probe", "same", "say", "skip", "world", "worlds"]
+__all__ = ["case", "check", "finish", "frames", "main", "net", "probe", "same", "say", "skip", "tap", "world", "worlds"]

@@ -17,7 +17,7 @@ def counts():
     return struct.unpack("qq", _shared[:16])
 
 
-def _add(failed):
+def count(failed):
     n, bad = counts()
     _shared[:16] = struct.pack("qq", n + 1, bad + (1 if failed else 0))
     return n + 1
@@ -31,7 +31,7 @@ def say(text):
 
 
 def result(good, name, directive=""):
-    n = _add(not good)
+    n = count(not good)
     print(f"{'ok' if good else 'not ok'} {n} - {name.replace('#', '')}{directive}")
     sys.stdout.flush()
 

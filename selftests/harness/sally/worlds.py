@@ -184,8 +184,17 @@ def leaks(spaces, before):
     return ["process " + p for p in left] + sorted(_host_things() - before)
 
 
-def world(fn, *args):
-    """Run FN(*ARGS) in a world of its own. True if it came to its end."""
+class Outcome:
+    """How a world ended."""
+
+    def __init__(self, status, left, interrupted):
+        self.status = status  # of the test inside
+        self.left = left  # what should have gone and did not
+        self.interrupted = interrupted
+
+
+def run(fn, *args):
+    """Run FN(*ARGS) in a world of its own, and look whether anything of it stayed."""
     before = _host_things()
     sys.stdout.flush()
     r, w = os.pipe()
@@ -210,18 +219,21 @@ def world(fn, *args):
             break
         except KeyboardInterrupt:  # the test got it too and is ending
             interrupted = True
-    spaces = os.read(r, 4096).decode().split()
-    os.close(r)
-    left = leaks(spaces, before)
-    tap.result(bool(spaces) and not left, f"nothing is left of {fn.__name__}{args if args else ''}")
-    for thing in left:
+    with os.fdopen(r) as f:
+        spaces = f.read().split()
+    left = leaks(spaces, before) if spaces else ["no world was made"]
+    return Outcome(status, left, interrupted or status == 130)
+
+
+def world(fn, *args):
+    """The same for a test: the outcome is a result of its own."""
+    outcome = run(fn, *args)
+    tap.result(not outcome.left, f"nothing is left of {fn.__name__} {' '.join(map(str, args))}")
+    for thing in outcome.left:
         tap.say("left: " + thing)
-    if interrupted or status == 130:
+    if outcome.interrupted:
         print("Bail out! interrupted")
         sys.stdout.flush()
         sys.exit(130)
-    if status:
-        tap.say(f"the world ended with status {status}")
-        if tap.counts()[1] == 0:
-            tap.result(False, f"{fn.__name__} ended well")
-    return status == 0
+    if outcome.status and tap.counts()[1] == 0:
+        tap.result(False, f"{fn.__name__} ended with status {outcome.status}")

@@ -29,7 +29,7 @@ struct peer {
 struct listener {
 	pthread_t thread;
 	pthread_mutex_t lock;
-	const char *path;
+	char *path;
 	int fd;
 	int wake[2];
 	int filler[8]; /* connections that fill the backlog */
@@ -217,7 +217,7 @@ struct listener *listener_start(const char *path, enum behaviour behaviour, cons
 		die("listener");
 	strcpy(sun.sun_path, path);
 	pthread_mutex_init(&l->lock, NULL);
-	l->path = path;
+	l->path = strdup(path);
 	l->requests = json_array();
 	memset(l->filler, 0xff, sizeof(l->filler));
 	listener_set(l, behaviour, reply, delay_ms);
@@ -292,6 +292,7 @@ void listener_stop(struct listener *l)
 		closep(&l->filler[i]);
 	unlink(l->path);
 	json_decref(l->requests);
+	free(l->path);
 	free(l->reply);
 	pthread_mutex_destroy(&l->lock);
 	free(l);

@@ -19,7 +19,7 @@ enum behaviour {
 
 struct listener;
 
-/* PATH must outlive it. DELAY_MS where the behaviour has one. Aborts the test on failure. */
+/* DELAY_MS where the behaviour has one. Aborts the test on failure. */
 struct listener *listener_start(const char *path, enum behaviour behaviour, const char *reply,
 				unsigned int delay_ms);
 

@@ -17,6 +17,7 @@
 #define BINDINGS 10000
 #define SRC 4711
 #define DST 1234
+#define STRANGER (BINDINGS + 1)
 #define FAR "far"
 #define TCX_INGRESS ((enum bpf_attach_type)46)
 #define LIVE_FRAMES (1U << 1) /* BPF_F_TEST_XDP_LIVE_FRAMES */
@@ -147,8 +148,8 @@ static uint64_t sunk(const struct peers_bpf *peers)
 }
 
 /* Send N frames in at the lane's near end: how many arrived, and how long the sending took. */
-static uint64_t inject(const struct peers_bpf *peers, const struct lane *l, uint32_t n,
-		       uint64_t *ret_ns)
+static uint64_t inject(const struct peers_bpf *peers, const struct lane *l, uint32_t src,
+		       uint32_t n, uint64_t *ret_ns)
 {
 	struct bench_frame frame;
 	struct xdp_md ctx = {.data_end = sizeof(frame), .ingress_ifindex = l->in_info.ifindex};
@@ -157,7 +158,7 @@ static uint64_t inject(const struct peers_bpf *peers, const struct lane *l, uint
 		    .flags = LIVE_FRAMES);
 	uint64_t before = sunk(peers), begin;
 
-	make_frame(&frame, SRC, DST);
+	make_frame(&frame, src, DST);
 	begin = now_ns();
 	must(bpf_prog_test_run_opts(bpf_program__fd(peers->progs.inject), &opts), "live frames");
 	*ret_ns = now_ns() - begin;
@@ -170,7 +171,7 @@ static uint64_t inject(const struct peers_bpf *peers, const struct lane *l, uint
 /* ns for each frame that arrived. */
 static double forward(const struct peers_bpf *peers, const struct lane *l)
 {
-	uint64_t ns, arrived = inject(peers, l, FRAMES, &ns);
+	uint64_t ns, arrived = inject(peers, l, SRC, FRAMES, &ns);
 
 	if (arrived < FRAMES - FRAMES / 100 || arrived > FRAMES) {
 		fprintf(stderr, "bench_forward: %s to %s: %llu of %d frames arrived\n", l->in,
@@ -185,9 +186,21 @@ static void warm_up(const struct peers_bpf *peers, const struct lane *l)
 {
 	uint64_t ns;
 
-	for (int i = 0; i < 50 && inject(peers, l, 64, &ns) == 0; i++)
+	for (int i = 0; i < 50 && inject(peers, l, SRC, 64, &ns) == 0; i++)
 		usleep(100000);
 	forward(peers, l);
+}
+
+/* A lane that lets anybody through would be fast for the wrong reason. */
+static void check_filter(const struct peers_bpf *peers, const struct lane *l)
+{
+	uint64_t ns;
+
+	if (inject(peers, l, STRANGER, 64, &ns) != 0) {
+		fprintf(stderr, "bench_forward: %s to %s: an unknown source got through\n", l->in,
+			l->out);
+		exit(1);
+	}
 }
 
 static void report_lane(const char *name, const char *peer_name, const struct lane *peer)
@@ -240,6 +253,8 @@ int main(void)
 	pin_cpu();
 	for (int i = 0; i < LANES; i++)
 		warm_up(peers, &lanes[i]);
+	check_filter(peers, &lanes[STEER]);
+	check_filter(peers, &lanes[NFT]);
 	for (int round = 0; round < ROUNDS; round++)
 		for (int i = 0; i < LANES; i++) {
 			struct lane *l = &lanes[(i + round) % LANES];

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct daemon;
+struct monitor;
 struct request;
 struct session;
 

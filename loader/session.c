@@ -68,21 +68,6 @@ void session_drop(struct session *s)
 
 /* --- programming --- */
 
-static int take_vid(struct session *s, uint16_t wanted, uint16_t *ret)
-{
-	struct instance *i = s->instance;
-
-	*ret = 0;
-	if (!i->config->vlan_mode)
-		return 0;
-	if (wanted) {
-		*ret = wanted;
-		return vids_take(i->vids, wanted);
-	}
-	*ret = vids_get(i->vids, client_now_us());
-	return *ret ? 0 : -EAGAIN;
-}
-
 static int take_port(struct daemon *d, uint32_t wanted, uint32_t *ret)
 {
 	if (wanted) {
@@ -131,16 +116,12 @@ int session_activate(struct session *s, const struct store_session *row, uint32_
 			.max_len = (uint16_t)(i->config->mtu + 14),
 			.kind = SP_PORT_VPN},
 	};
-	r = take_vid(s, row->vid, &m->dst.vid);
-	if (r < 0)
-		return r;
+	m->dst.vid = row->vid;
 	r = take_port(s->daemon, port, &m->dst.port);
 	if (r == 0)
 		r = program(s);
 	if (r < 0) {
 		portnum_put(s->daemon->portnums, m->dst.port);
-		if (m->dst.vid)
-			vids_put(i->vids, m->dst.vid, client_now_us());
 		return r;
 	}
 	s->state = SESSION_LIVE;

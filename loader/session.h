@@ -53,9 +53,9 @@ int session_new(struct daemon *d, struct instance *i, const struct session_key *
 		struct session **ret);
 
 /*
- * Program a pending session: port number, VLAN id (VID, or a new one where it is 0), rates,
- * segment. ROW has what the store knows; PORT 0: a new number. On failure the session is still
- * pending. -EAGAIN: no VLAN id has rested; -ENOSPC, -E2BIG: a map or the segment is full.
+ * Program a pending session: port number, rates, segment, VLAN id. ROW has what the store knows;
+ * its VLAN id is taken already, and stays the caller's on failure. PORT 0: a new number. On failure
+ * the session is still pending: -ENOSPC, -E2BIG: a map or the segment is full.
  */
 int session_activate(struct session *s, const struct store_session *row, uint32_t port,
 		     unsigned int max_macs);

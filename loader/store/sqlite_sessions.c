@@ -92,19 +92,6 @@ int store_session_begin(struct store *s, struct store_session *x, uint32_t max_s
 	return sqlite_end(s, r);
 }
 
-int store_session_set_vid(struct store *s, uint64_t id, uint16_t vid)
-{
-	_cleanup_stmt_ sqlite3_stmt *st = NULL;
-	int r = sqlite_prepare(s, "UPDATE session SET vid = ? WHERE id = ? AND ended = 0", &st);
-
-	if (r < 0)
-		return r;
-	sqlite3_bind_int(st, 1, vid);
-	sqlite3_bind_int64(st, 2, (int64_t)id);
-	r = sqlite_run(s, st);
-	return r < 0 ? r : sqlite3_changes(s->db) == 1 ? 0 : -ENOENT;
-}
-
 int store_session_end(struct store *s, uint64_t id, int64_t when)
 {
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;

@@ -105,8 +105,6 @@ int store_workload_each(struct store *s, int (*cb)(const struct store_workload *
 int store_session_begin(struct store *s, struct store_session *session, uint32_t max_sessions);
 /* Idempotent: ending an ended or unknown session is 0. */
 int store_session_end(struct store *s, uint64_t id, int64_t when);
-/* Set the VLAN id of a live session. -EEXIST: another live session of the instance has it. */
-int store_session_set_vid(struct store *s, uint64_t id, uint16_t vid);
 /* Sessions that are live, and those that ended at ENDED_SINCE or later. */
 int store_session_each_since(struct store *s, int64_t ended_since,
 			     int (*cb)(const struct store_session *session, void *arg), void *arg);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which operations are there, who may call them, and with what? docs/control.md says the same in
+ * words. */
+#include "ops.h"
+
+#include <stddef.h>
+
+#include "sallyport/limits.h"
+
+#define R ARG_REQUIRED
+
+#define INSTANCE                                                                                   \
+	{                                                                                          \
+		"instance", ARG_NAME, R, 1, SP_INSTANCE_MAX - 1                                    \
+	}
+#define DEADLINE                                                                                   \
+	{                                                                                          \
+		"deadline_us", ARG_INT, R, 0, INT64_MAX                                            \
+	}
+#define PID(flags)                                                                                 \
+	{                                                                                          \
+		"daemon_pid", ARG_INT, flags, 1, INT32_MAX                                         \
+	}
+#define SESSION_KEY                                                                                \
+	{"common_name", ARG_STRING, R, 0, SP_CN_MAX - 1},                                          \
+		{"trusted_ip", ARG_STRING, R, 1, SP_ADDR_STRLEN - 1},                              \
+		{"trusted_port", ARG_INT, R, 0, UINT16_MAX},                                       \
+	{                                                                                          \
+		"time_unix", ARG_INT, R, 0, INT64_MAX                                              \
+	}
+#define VID                                                                                        \
+	{                                                                                          \
+		"vid", ARG_INT, R, 0, 4095                                                         \
+	}
+#define MAC(flags)                                                                                 \
+	{                                                                                          \
+		"mac", ARG_MAC, flags, 0, 0                                                        \
+	}
+#define NAME(name, flags)                                                                          \
+	{                                                                                          \
+		name, ARG_NAME, flags, 1, SP_NAME_MAX - 1                                          \
+	}
+#define PASSWORD(flags)                                                                            \
+	{                                                                                          \
+		"password", ARG_STRING, (flags) | ARG_SECRET, 1, SP_PASSWORD_MAX - 1               \
+	}
+#define USER_LIMITS                                                                                \
+	{"address", ARG_STRING, 0, 0, SP_ADDR_STRLEN - 1},                                         \
+		{"address6", ARG_STRING, 0, 0, SP_ADDR_STRLEN - 1},                                \
+		{"max_sessions", ARG_INT, 0, 0, 32},                                               \
+	{                                                                                          \
+		"max_macs", ARG_INT, 0, 0, 32                                                      \
+	}
+#define ARGS(...) ((const struct arg[]){__VA_ARGS__ __VA_OPT__(, ){NULL, 0, 0, 0, 0}})
+
+const struct op daemon_ops[] = {
+	/* What a client says of itself at login is judged by the handler: a wrong name is a refusal
+	 * of the login, not of the message. */
+	{"hook-auth", ROLE_HOOK,
+	 ARGS(INSTANCE, DEADLINE, PID(R), {"username", ARG_STRING, R, 0, SP_NAME_MAX - 1},
+	      {"password", ARG_STRING, R | ARG_SECRET, 0, SP_PASSWORD_MAX - 1},
+	      {"common_name", ARG_STRING, R, 0, SP_CN_MAX - 1},
+	      {"untrusted_ip", ARG_STRING, 0, 0, SP_ADDR_STRLEN - 1}),
+	 op_hook_auth},
+	{"hook-connect", ROLE_HOOK,
+	 ARGS(INSTANCE, DEADLINE, PID(R), SESSION_KEY, NAME("username", R)), op_hook_connect},
+	{"hook-disconnect", ROLE_HOOK,
+	 ARGS(INSTANCE, DEADLINE, PID(R), SESSION_KEY, {"bytes_received", ARG_INT, 0, 0, INT64_MAX},
+	      {"bytes_sent", ARG_INT, 0, 0, INT64_MAX}, {"duration", ARG_INT, 0, 0, INT64_MAX}),
+	 op_hook_disconnect},
+	{"hook-learn", ROLE_HOOK,
+	 ARGS(INSTANCE, DEADLINE, PID(R), SESSION_KEY, {"event", ARG_STRING, R, 3, 6}, MAC(R), VID),
+	 op_hook_learn},
+	{"hook-forget", ROLE_HOOK,
+	 ARGS(INSTANCE, DEADLINE, MAC(R), VID, {"time_us", ARG_INT, R, 0, INT64_MAX}),
+	 op_hook_forget},
+
+	{"user-add", ROLE_ADMIN, ARGS(NAME("name", R), PASSWORD(0), USER_LIMITS), op_user_add},
+	{"user-passwd", ROLE_ADMIN, ARGS(NAME("name", R), PASSWORD(R)), op_user_passwd},
+	{"user-set", ROLE_ADMIN, ARGS(NAME("name", R), USER_LIMITS), op_user_set},
+	{"user-disable", ROLE_ADMIN, ARGS(NAME("name", R), {"disabled", ARG_BOOL, 0, 0, 0}),
+	 op_user_disable},
+	{"user-delete", ROLE_ADMIN, ARGS(NAME("name", R)), op_user_delete},
+	{"user-list", ROLE_ADMIN, ARGS(NAME("name", 0)), op_user_list},
+	{"workload-add", ROLE_ADMIN,
+	 ARGS(NAME("user", R), NAME("name", R), NAME("netns", R), {"ifname", ARG_NAME, 0, 1, 15},
+	      MAC(0)),
+	 op_workload_add},
+	{"workload-remove", ROLE_ADMIN, ARGS(NAME("user", R), NAME("name", R)), op_workload_remove},
+	{"workload-list", ROLE_ADMIN, ARGS(NAME("user", 0)), op_workload_list},
+	{"session-list", ROLE_ADMIN,
+	 ARGS(NAME("user", 0), {"instance", ARG_NAME, 0, 1, SP_INSTANCE_MAX - 1}), op_session_list},
+	{"session-kill", ROLE_ADMIN, ARGS({"session", ARG_INT, R, 1, INT64_MAX}), op_session_kill},
+	{"status", ROLE_ADMIN, ARGS(), op_status},
+	{"counters", ROLE_ADMIN, ARGS(), op_counters},
+	{"monitor", ROLE_ADMIN, ARGS({"drops", ARG_BOOL, 0, 0, 0}, {"changes", ARG_BOOL, 0, 0, 0}),
+	 op_monitor},
+	{"audit-list", ROLE_ADMIN, ARGS({"limit", ARG_INT, 0, 1, 10000}), op_audit_list},
+	{"reload", ROLE_ADMIN, ARGS(), op_reload},
+	{"version", ROLE_ADMIN, ARGS(), op_version},
+	{NULL, ROLE_NONE, NULL, NULL},
+};

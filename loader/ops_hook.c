@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What OpenVPN's hooks ask: may this one in, who is it, whose MAC is that? */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon.h"
+#include "instance.h"
+#include "lib/cleanup.h"
+#include "lib/client.h"
+#include "lib/mac.h"
+#include "log.h"
+#include "monitor.h"
+#include "ops.h"
+#include "password.h"
+#include "session.h"
+
+#define RETRY_S 5	/* what a client is told while we cannot answer */
+#define REFUSAL_MS 2000 /* how long a refused MAC stays refused without asking again */
+
+/* The instance, if the caller may speak for it; else R was answered. */
+static struct instance *caller_instance(struct daemon *d, struct request *r, const json_t *args)
+{
+	const char *name = arg_string(args, "instance", "");
+	struct instance *i = instance_find(d, name);
+
+	if (!i) {
+		request_fail(r, -ENOENT, "instance", "instance: '%s': not in the configuration",
+			     name);
+		return NULL;
+	}
+	if (request_role(r) == ROLE_HOOK && request_uid(r) != i->config->uid) {
+		request_fail(r, -EPERM, "instance", "instance: '%s': uid %u is not its OpenVPN's",
+			     name, request_uid(r));
+		return NULL;
+	}
+	instance_saw_pid(i, arg_int(args, "daemon_pid", 0));
+	return i;
+}
+
+static bool expired(const json_t *args)
+{
+	return client_now_us() > (uint64_t)arg_int(args, "deadline_us", 0);
+}
+
+static void key_of(const struct instance *i, const json_t *args, struct session_key *ret)
+{
+	session_key_set(ret, i->name, arg_string(args, "common_name", ""),
+			arg_string(args, "trusted_ip", ""),
+			(uint16_t)arg_int(args, "trusted_port", 0), arg_int(args, "time_unix", 0));
+}
+
+/* --- auth: the row from the store's thread, then the check on another --- */
+
+struct auth_job {
+	struct job job;
+	struct daemon *daemon;
+	struct request *request;
+	char username[SP_NAME_MAX];
+	char password[SP_PASSWORD_MAX];
+	struct store_user user;
+	char *error;
+	int r;
+};
+
+static void auth_finish(struct auth_job *a, const char *result, const char *reason)
+{
+	json_t *reply = json_pack("{s:s}", "result", result);
+
+	if (reason)
+		json_object_set_new(reply, "reason", json_string(reason));
+	if (strcmp(result, "retry") == 0)
+		json_object_set_new(reply, "backoff", json_integer(RETRY_S));
+	log_event(LOG_INFO, "auth", "USER", a->username, "RESULT", result, "REASON",
+		  a->error ? a->error
+		  : reason ? reason
+			   : "",
+		  NULL);
+	request_finish(a->request, reply);
+	free(a->error);
+	explicit_bzero(a, sizeof(*a));
+	free(a);
+}
+
+static void verify_run(struct job *job, struct store *store)
+{
+	struct auth_job *a = (struct auth_job *)job;
+	int known = a->r;
+
+	/* The same work for a user who is not there, or may not log in. */
+	a->r = password_verify(a->password, known == 0 ? a->user.hash : NULL);
+}
+
+static void verify_done(struct job *job)
+{
+	struct auth_job *a = (struct auth_job *)job;
+
+	if (a->r == 0 && a->user.disabled)
+		a->r = -EACCES;
+	auth_finish(a, a->r == 0 ? "accept" : "reject",
+		    a->r == 0 ? NULL : "wrong user name or password");
+}
+
+static void lookup_run(struct job *job, struct store *store)
+{
+	struct auth_job *a = (struct auth_job *)job;
+
+	a->r = store_user_get(store, a->username, &a->user);
+	if (a->r < 0 && a->r != -ENOENT)
+		a->error = strdup(store_error(store));
+}
+
+static void lookup_done(struct job *job)
+{
+	struct auth_job *a = (struct auth_job *)job;
+	int r = a->r;
+
+	if (r < 0 && r != -ENOENT) {
+		daemon_store_state(a->daemon, a->error);
+		auth_finish(a, "retry", "the user database does not answer");
+		return;
+	}
+	daemon_store_state(a->daemon, NULL);
+	a->job.run = verify_run;
+	a->job.done = verify_done;
+	if (workers_submit(a->daemon->workers, WORKER_CPU, &a->job) < 0)
+		auth_finish(a, "retry", "too many logins at once");
+}
+
+void op_hook_auth(void *context, void *request, const json_t *args)
+{
+	struct daemon *d = context;
+	struct auth_job *a;
+
+	if (!caller_instance(d, request, args))
+		return;
+	a = calloc(1, sizeof(*a));
+	if (!a) {
+		request_fail(request, -ENOMEM, NULL, "out of memory");
+		return;
+	}
+	a->job.run = lookup_run;
+	a->job.done = lookup_done;
+	a->daemon = d;
+	a->request = request;
+	snprintf(a->username, sizeof(a->username), "%s", arg_string(args, "username", ""));
+	snprintf(a->password, sizeof(a->password), "%s", arg_string(args, "password", ""));
+	if (workers_submit(d->workers, WORKER_STORE, &a->job) < 0)
+		auth_finish(a, "retry", "too many logins at once");
+}
+
+/* --- connect --- */
+
+struct connect_job {
+	struct job job;
+	struct daemon *daemon;
+	struct request *request;
+	struct session *session;
+	sd_event_source *timer; /* until "pending" was said */
+	struct store_session row;
+	uint32_t max_sessions, max_macs; /* the configuration's; then the user's */
+	char address[SP_ADDR_STRLEN], address6[SP_ADDR_STRLEN];
+	char *error;
+	int r;
+};
+
+static void connect_run(struct job *job, struct store *store)
+{
+	struct connect_job *c = (struct connect_job *)job;
+	struct store_user u;
+
+	c->r = store_user_get(store, c->row.user, &u);
+	if (c->r == 0) {
+		c->row.user_id = u.id;
+		c->row.segment = u.segment;
+		c->max_macs = u.max_macs ? u.max_macs : c->max_macs;
+		c->r = store_session_begin(store, &c->row,
+					   u.max_sessions ? u.max_sessions : c->max_sessions);
+		explicit_bzero(u.hash, sizeof(u.hash));
+	}
+	if (c->r < 0)
+		c->error = strdup(store_error(store));
+	else
+		c->r = session_address(u.address, c->row.index, c->address)
+			       ?: session_address(u.address6, c->row.index, c->address6);
+}
+
+static const char *connect_reason(int r)
+{
+	switch (r) {
+	case -ENOENT:
+		return "there is no such user";
+	case -EACCES:
+		return "the user is disabled";
+	case -EDQUOT:
+		return "the user has as many sessions as allowed";
+	case -ERANGE:
+		return "the user's addresses are used up";
+	case -EAGAIN:
+		return "no VLAN id is free";
+	case -ENOSPC:
+	case -E2BIG:
+		return "no room for another session";
+	case -ECANCELED:
+		return "the client is gone";
+	default:
+		return "the session could not be stored";
+	}
+}
+
+/* "ifconfig-push ADDRESS NETMASK" of "a.b.c.d/len". */
+static void push_address(json_t *config, const char *address)
+{
+	char line[2 * INET_ADDRSTRLEN + 32], mask[INET_ADDRSTRLEN];
+	const char *slash = strchr(address, '/');
+	unsigned int bits;
+	struct in_addr m;
+
+	if (!slash)
+		return;
+	bits = (unsigned int)strtoul(slash + 1, NULL, 10);
+	m.s_addr = htonl(bits ? ~0U << (32 - bits) : 0);
+	inet_ntop(AF_INET, &m, mask, sizeof(mask));
+	snprintf(line, sizeof(line), "ifconfig-push %.*s %s", (int)(slash - address), address,
+		 mask);
+	json_array_append_new(config, json_string(line));
+}
+
+static json_t *connect_config(const struct session *s)
+{
+	json_t *config = json_array();
+	char line[128];
+
+	if (s->member.dst.vid) {
+		snprintf(line, sizeof(line), "vlan-pvid %u", s->member.dst.vid);
+		json_array_append_new(config, json_string(line));
+	}
+	push_address(config, s->address);
+	if (s->address6[0]) {
+		snprintf(line, sizeof(line), "ifconfig-ipv6-push %s", s->address6);
+		json_array_append_new(config, json_string(line));
+	}
+	return config;
+}
+
+static json_t *accept_reply(const struct session *s)
+{
+	return json_pack("{s:b, s:b, s:I, s:o}", "pending", 0, "accept", 1, "session",
+			 (json_int_t)s->id, "config", connect_config(s));
+}
+
+static void connect_free(struct connect_job *c)
+{
+	sd_event_source_disable_unref(c->timer);
+	free(c->error);
+	free(c);
+}
+
+static void connect_refuse(struct connect_job *c, int r)
+{
+	const char *reason = connect_reason(r);
+
+	if (c->row.vid)
+		vids_put(c->session->instance->vids, c->row.vid, client_now_us());
+	if (c->row.id)
+		session_store_end(c->daemon, c->row.id);
+	log_event(LOG_WARNING, "session refused", "USER", c->row.user, "INSTANCE", c->row.instance,
+		  "REASON", reason, "ERROR", c->error ? c->error : strerror(-r), NULL);
+	session_drop(c->session);
+	request_on_gone(c->request, NULL, NULL);
+	request_finish(c->request,
+		       json_pack("{s:b, s:b, s:s}", "pending", 0, "accept", 0, "reason", reason));
+	connect_free(c);
+}
+
+static void log_start(const struct session *s)
+{
+	char id[24], vid[8];
+
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)s->id);
+	snprintf(vid, sizeof(vid), "%u", s->member.dst.vid);
+	log_event(LOG_INFO, "session started", "USER", s->user, "SESSION", id, "INSTANCE",
+		  s->instance->name, "COMMON_NAME", s->key.common_name, "REMOTE", s->key.ip, "VID",
+		  vid, NULL);
+}
+
+static void connect_done(struct job *job)
+{
+	struct connect_job *c = (struct connect_job *)job;
+	struct session *s = c->session;
+	int r = c->r;
+
+	/* A user's mistake is not the store's. */
+	daemon_store_state(c->daemon,
+			   r == 0 || r == -ENOENT || r == -EACCES || r == -EDQUOT || r == -ERANGE
+				   ? NULL
+				   : c->error);
+	if (r == 0 && (s->cancelled || request_is_gone(c->request)))
+		r = -ECANCELED;
+	if (r == 0)
+		r = session_activate(s, &c->row, 0, c->max_macs);
+	if (r < 0) {
+		connect_refuse(c, r);
+		return;
+	}
+	memcpy(s->address, c->address, sizeof(s->address));
+	memcpy(s->address6, c->address6, sizeof(s->address6));
+	log_start(s);
+	monitor_session(c->daemon, s, true);
+	request_on_gone(c->request, NULL, NULL);
+	request_finish(c->request, accept_reply(s));
+	connect_free(c);
+}
+
+static int on_slow(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct connect_job *c = arg;
+
+	request_send(c->request, json_pack("{s:b}", "pending", 1));
+	return 0;
+}
+
+static void on_connect_gone(struct request *r, void *arg)
+{
+	struct connect_job *c = arg;
+
+	c->session->cancelled = true;
+}
+
+static struct connect_job *connect_new(struct daemon *d, struct request *r, struct session *s,
+				       const json_t *args)
+{
+	struct connect_job *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->job.run = connect_run;
+	c->job.done = connect_done;
+	c->daemon = d;
+	c->request = r;
+	c->session = s;
+	c->max_sessions = d->config->max_sessions;
+	c->max_macs = d->config->max_macs;
+	c->row.trusted_port = s->key.port;
+	c->row.time_unix = s->key.time_unix;
+	c->row.daemon_pid = arg_int(args, "daemon_pid", 0);
+	memcpy(c->row.instance, s->key.instance, sizeof(c->row.instance));
+	memcpy(c->row.common_name, s->key.common_name, sizeof(c->row.common_name));
+	memcpy(c->row.trusted_ip, s->key.ip, sizeof(c->row.trusted_ip));
+	snprintf(c->row.user, sizeof(c->row.user), "%s", arg_string(args, "username", ""));
+	return c;
+}
+
+void op_hook_connect(void *context, void *request, const json_t *args)
+{
+	struct daemon *d = context;
+	struct instance *i = caller_instance(d, request, args);
+	struct connect_job *c = NULL;
+	struct session_key key;
+	struct session *s;
+	int r;
+
+	if (!i)
+		return;
+	key_of(i, args, &key);
+	s = session_find(d, &key);
+	if (s && s->state == SESSION_LIVE) {
+		request_finish(request, accept_reply(s)); /* asked again: the same answer */
+		return;
+	}
+	if (expired(args) || i->state == INSTANCE_REFUSED) {
+		request_fail(request, i->state == INSTANCE_REFUSED ? -EPERM : -ETIMEDOUT, NULL,
+			     "nothing was done: %s",
+			     i->state == INSTANCE_REFUSED ? "the instance is refused"
+							  : "the deadline has passed");
+		return;
+	}
+	r = session_new(d, i, &key, &s);
+	if (r == 0 && !(c = connect_new(d, request, s, args))) {
+		session_drop(s);
+		r = -ENOMEM;
+	}
+	if (r < 0) {
+		request_fail(request, r, NULL, "this session is being connected already");
+		return;
+	}
+	request_on_gone(request, on_connect_gone, c);
+	if (i->config->vlan_mode) {
+		c->row.vid = vids_get(i->vids, client_now_us());
+		if (!c->row.vid) {
+			connect_refuse(c, -EAGAIN);
+			return;
+		}
+	}
+	sd_event_add_time_relative(d->event, &c->timer, CLOCK_MONOTONIC,
+				   SP_PENDING_AFTER_MS * 1000ULL, 1000, on_slow, c);
+	if (workers_submit(d->workers, WORKER_STORE, &c->job) < 0)
+		connect_refuse(c, -EBUSY);
+}
+
+void op_hook_disconnect(void *context, void *request, const json_t *args)
+{
+	struct daemon *d = context;
+	struct instance *i = caller_instance(d, request, args);
+	struct session_key key;
+	struct session *s;
+
+	if (!i)
+		return;
+	key_of(i, args, &key);
+	s = session_find(d, &key);
+	if (s && s->state == SESSION_PENDING)
+		s->cancelled = true;
+	else if (s)
+		session_end(s, "disconnected");
+	request_finish(request, NULL);
+}
+
+/* --- MAC addresses: from memory and maps only --- */
+
+static json_t *learn_reply(enum learn_verdict v, const char *reason)
+{
+	if (!reason)
+		return json_pack("{s:b}", "allow", 1);
+	return json_pack("{s:b, s:s, s:s, s:i}", "allow", 0, "reason", reason, "scope",
+			 v == LEARN_LIMIT ? "session" : "mac", "retry_ms", REFUSAL_MS);
+}
+
+/* NULL: done. Otherwise why not. */
+static const char *learn(struct daemon *d, struct session *s, const uint8_t mac[6], uint64_t now_us,
+			 enum learn_verdict *ret)
+{
+	struct binding *from, *b;
+	int r;
+
+	*ret = segment_may_learn(d, &s->member, mac, s->max_macs, &from);
+	switch (*ret) {
+	case LEARN_KNOWN:
+		b = member_find(&s->member, mac);
+		b->learned_us = now_us; /* a late delete of before is not of this one */
+		return NULL;
+	case LEARN_OK:
+	case LEARN_TAKEOVER:
+		r = segment_bind(d, &s->member, mac, now_us);
+		if (r < 0)
+			return r == -ENOSPC || r == -E2BIG ? "no room for another MAC"
+							   : strerror(-r);
+		if (from)
+			segment_unbind(d, from);
+		return NULL;
+	default:
+		return learn_verdict_text(*ret);
+	}
+}
+
+void op_hook_learn(void *context, void *request, const json_t *args)
+{
+	struct daemon *d = context;
+	struct instance *i = caller_instance(d, request, args);
+	const char *text = arg_string(args, "mac", ""), *reason;
+	enum learn_verdict verdict = LEARN_OK;
+	struct session_key key;
+	struct session *s;
+	uint8_t mac[6];
+
+	if (!i)
+		return;
+	key_of(i, args, &key);
+	s = session_find(d, &key);
+	if (expired(args)) {
+		request_fail(request, -ETIMEDOUT, NULL,
+			     "nothing was done: the deadline has passed");
+		return;
+	}
+	mac_parse(text, mac);
+	if (!s || s->state != SESSION_LIVE)
+		reason = "there is no such session";
+	else if (arg_int(args, "vid", 0) != s->member.dst.vid)
+		reason = "not the session's VLAN id";
+	else
+		reason = learn(d, s, mac, client_now_us(), &verdict);
+	log_event(reason ? LOG_NOTICE : LOG_DEBUG, reason ? "MAC refused" : "MAC learned", "MAC",
+		  text, "USER", s && s->state == SESSION_LIVE ? s->user : "", "INSTANCE", i->name,
+		  "REASON", reason ? reason : learn_verdict_text(verdict), NULL);
+	monitor_mac(d, reason ? "refuse" : "learn", s ? s->id : 0, mac,
+		    (uint16_t)arg_int(args, "vid", 0), reason);
+	request_finish(request, learn_reply(verdict, reason));
+}
+
+/*
+ * OpenVPN says that nobody owns MAC@VID any more, up to minutes late and without a name. It means a
+ * binding of before the hook began; one that was learned since stays.
+ */
+void op_hook_forget(void *context, void *request, const json_t *args)
+{
+	uint64_t when = (uint64_t)arg_int(args, "time_us", 0);
+	struct daemon *d = context;
+	struct instance *i = caller_instance(d, request, args);
+	struct binding *b, *next;
+	uint8_t mac[6];
+
+	if (!i)
+		return;
+	mac_parse(arg_string(args, "mac", ""), mac);
+	HASH_FIND(hh, d->bindings, mac, SP_MAC_LEN, b);
+	for (; b; b = next) {
+		const struct session *s = b->owner->session;
+
+		next = b->same_mac;
+		if (!s || s->instance != i || b->learned_us >= when ||
+		    b->owner->dst.vid != arg_int(args, "vid", 0))
+			continue;
+		monitor_mac(d, "forget", s->id, mac, b->owner->dst.vid, NULL);
+		segment_unbind(d, b);
+	}
+	request_finish(request, NULL);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which commands are there, with which options? Help, manual and completion follow this table. */
+#include "ctl/ctl.h"
+
+#define OPTIONS(...) ((const struct ctl_option[]){__VA_ARGS__, {.name = NULL}})
+
+const struct ctl_option ctl_globals[] = {
+	{"json", 0, NULL, "print what the daemon said, as JSON"},
+	{"socket", 0, "PATH", "the daemon's control socket"},
+	{"timeout", 0, "SECONDS", "how long to wait for an answer (15)"},
+	{"quiet", 'q', NULL, "print nothing but errors where something was done"},
+	{"help", 'h', NULL, "explain this command"},
+	{.name = NULL},
+};
+
+#define LIMITS                                                                                     \
+	{"address", 0, "A/B", "IPv4 address on the segment, with its prefix length"},              \
+		{"address6", 0, "A/B", "IPv6 address on the segment, with its prefix length"},     \
+		{"max-sessions", 0, "N", "sessions at once (0: the daemon's default)"},            \
+	{                                                                                          \
+		"max-macs", 0, "N", "MAC addresses of one session (0: the daemon's default)"       \
+	}
+
+#define PASSWORD                                                                                   \
+	{"password-file", 0, "FILE", "take the password from FILE"},                               \
+	{                                                                                          \
+		"password-stdin", 0, NULL, "take the password from standard input"                 \
+	}
+
+const struct ctl_command ctl_commands[] = {
+	{"user", "add", "NAME", "make a user with a segment of its own",
+	 OPTIONS(PASSWORD, {"no-password", 0, NULL, "no password: the certificate alone"}, LIMITS),
+	 cmd_user_add},
+	{"user", "passwd", "USER", "set a user's password", OPTIONS(PASSWORD), cmd_user_passwd},
+	{"user", "set", "USER", "change a user's addresses (none: take away) and limits",
+	 OPTIONS(LIMITS), cmd_user_set},
+	{"user", "disable", "USER", "end the user's sessions and admit no more", NULL,
+	 cmd_user_disable},
+	{"user", "enable", "USER", "admit a disabled user again", NULL, cmd_user_enable},
+	{"user", "delete", "USER", "remove a user and its workloads", NULL, cmd_user_delete},
+	{"user", "list", "[USER]", "list users", NULL, cmd_user_list},
+	{"workload", "add", "USER NAME", "attach a network namespace to a user's segment",
+	 OPTIONS({"netns", 0, "NETNS", "the namespace's name (ip netns); required"},
+		 {"ifname", 0, "DEVICE", "what the device is called inside (eth0)"},
+		 {"mac", 0, "MAC", "its MAC address (chosen by the daemon)"}),
+	 cmd_workload_add},
+	{"workload", "remove", "USER WORKLOAD", "take it off the segment", NULL,
+	 cmd_workload_remove},
+	{"workload", "list", "", "list workloads",
+	 OPTIONS({"user", 0, "USER", "only those of this user"}), cmd_workload_list},
+	{"session", "list", "", "list sessions",
+	 OPTIONS({"user", 0, "USER", "only those of this user"},
+		 {"instance", 0, "INSTANCE", "only those on this instance"}),
+	 cmd_session_list},
+	{"session", "kill", "SESSION", "end a session, by its id", NULL, cmd_session_kill},
+	{NULL, "status", "", "how the daemon and its instances are", NULL, cmd_status},
+	{NULL, "top", "", "sessions, ports and drops by rate, live",
+	 OPTIONS({"delay", 'd', "SECONDS", "time between two pictures (1)"},
+		 {"batch", 'b', NULL, "plain text, one picture after the other"},
+		 {"count", 'n', "N", "end after N pictures"}),
+	 cmd_top},
+	{NULL, "monitor", "", "sampled drops and changes as they happen",
+	 OPTIONS({"drops", 0, NULL, "only drops, unless --changes too"},
+		 {"changes", 0, NULL, "only sessions, MAC addresses and instances"},
+		 {"pcap", 0, "FILE", "write dropped frames to FILE (-: standard output)"}),
+	 cmd_monitor},
+	{NULL, "counters", "", "frames and bytes since the dataplane was made",
+	 OPTIONS({"reasons", 0, NULL, "only drops by reason"},
+		 {"ports", 0, NULL, "only traffic by port"}, {"all", 0, NULL, "zeros too"}),
+	 cmd_counters},
+	{NULL, "doctor", "", "what is in order on this host, and what to do about the rest",
+	 OPTIONS({"config", 'c', "FILE", "the daemon's configuration file"}), cmd_doctor},
+	{NULL, "audit", "", "who did what, the latest last",
+	 OPTIONS({"limit", 0, "N", "how many entries (100)"}), cmd_audit},
+	{NULL, "reload", "", "make the daemon read its configuration again", NULL, cmd_reload},
+	{NULL, "version", "", "versions of this program and of the daemon", NULL, cmd_version},
+	{NULL, "help", "[COMMAND] [SUBCOMMAND]", "explain a command",
+	 OPTIONS({"list", 0, NULL, "everything that can be typed, for programs"}), cmd_help},
+	{.name = NULL},
+};

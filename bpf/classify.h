@@ -32,11 +32,10 @@ static __always_inline const struct sp_dst *find_destination(const struct frame 
 /* Headers that a segment of a GSO frame has at the least: Ethernet, IPv4, TCP. */
 #define GSO_HEADERS (ETH_HLEN + 20 + 20)
 
-static __always_inline bool too_long(const struct frame *f, const struct sp_dst *d)
+/* The longest frame that it will be on a wire: a GSO frame is cut up later. */
+static __always_inline __u32 wire_len(const struct frame *f)
 {
-	__u32 len = f->gso_size ? f->gso_size + GSO_HEADERS : f->len;
-
-	return len > d->max_len;
+	return f->gso_size ? f->gso_size + GSO_HEADERS : f->len;
 }
 
 static __always_inline enum sp_reason
@@ -48,7 +47,7 @@ judge_unicast(const struct frame *f, const struct sp_bind *bind, const struct sp
 		return SP_R_DST_SAME_PORT;
 	if (d->flags & SP_F_CLOSED)
 		return SP_R_PORT_DOWN;
-	if (too_long(f, d))
+	if (wire_len(f) > d->max_len)
 		return SP_R_TOO_LONG;
 	return SP_R_NONE;
 }

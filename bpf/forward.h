@@ -10,6 +10,8 @@
 #define TC_ACT_OK 0
 #define TC_ACT_SHOT 2
 
+#define PACKET_HOST 0 /* uapi/linux/if_packet.h */
+
 static __always_inline void count_rx(__u32 port, __u32 len)
 {
 	struct sp_counter *c = bpf_map_lookup_elem(&counters, &port);
@@ -40,11 +42,22 @@ static __always_inline bool retag(struct __sk_buff *skb, __u16 have, __u16 want)
 	return true;
 }
 
-/* Every kind of port that is a plain device leaves here; a tunnel will set its key before. */
+/*
+ * The one place where a unicast frame leaves, by kind of port. A veth's frame goes straight to the
+ * far end inside the namespace, without a second trip through the near end's egress and the
+ * backlog: half as dear again as all else together. The far stack would take it for another host's,
+ * as the device that it came in by did (eth_type_trans); the FDB has said that it is not.
+ */
 static __always_inline int send(struct __sk_buff *skb, const struct sp_dst *d)
 {
-	skb->mark = sp_mark;
-	return bpf_redirect(d->ifindex, 0);
+	switch (d->kind) {
+	case SP_PORT_NETNS:
+		bpf_skb_change_type(skb, PACKET_HOST);
+		return bpf_redirect_peer(d->ifindex, 0);
+	default:
+		skb->mark = sp_mark;
+		return bpf_redirect(d->ifindex, 0);
+	}
 }
 
 struct copies {
@@ -53,10 +66,12 @@ struct copies {
 	__u8 group[SP_MAC_LEN]; /* the frame's own destination */
 	__u16 tag;		/* which tag it has now */
 	__u32 len;
-	__u32 port; /* where it came from: skipped */
+	__u32 wire_len; /* of the longest frame on the wire */
+	__u32 port;	/* where it came from: skipped */
 	__u32 sent;
 	__u32 failed;	/* enum sp_reason of the last copy that could not be made */
 	bool rewritten; /* its destination is a unicast address now */
+	bool too_long;	/* for one of the ports */
 };
 
 /* The destination as this port needs it: MAC mode gets a unicast copy (I3). */
@@ -78,8 +93,12 @@ static long copy_one(__u32 i, void *arg)
 	if (i >= SP_FLOOD_MAX || i >= c->list->count)
 		return 1;
 	d = &c->list->dst[i];
-	if (d->port == c->port || (d->flags & SP_F_CLOSED) || c->len > d->max_len)
+	if (d->port == c->port || (d->flags & SP_F_CLOSED))
 		return 0;
+	if (c->wire_len > d->max_len) {
+		c->too_long = true;
+		return 0;
+	}
 	if (c->tag != d->vid) {
 		if (!retag(c->skb, c->tag, d->vid)) {
 			c->failed = SP_R_TAG_FAILED;
@@ -104,7 +123,11 @@ static __always_inline enum sp_reason flood_frame(struct __sk_buff *skb, const s
 						  const struct sp_bind *bind)
 {
 	__u32 segment = bind->segment;
-	struct copies c = {.skb = skb, .tag = f->vid, .len = f->len, .port = bind->port};
+	struct copies c = {.skb = skb,
+			   .tag = f->vid,
+			   .len = f->len,
+			   .wire_len = wire_len(f),
+			   .port = bind->port};
 
 	c.list = bpf_map_lookup_elem(&flood, &segment);
 	if (!c.list)
@@ -114,7 +137,9 @@ static __always_inline enum sp_reason flood_frame(struct __sk_buff *skb, const s
 	bpf_loop(SP_FLOOD_MAX, copy_one, &c, 0);
 	if (c.failed)
 		return c.failed;
-	return c.sent ? SP_R_NONE : SP_R_NO_LISTENER;
+	if (c.sent)
+		return SP_R_NONE;
+	return c.too_long ? SP_R_TOO_LONG : SP_R_NO_LISTENER;
 }
 
 #endif

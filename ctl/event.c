@@ -92,7 +92,7 @@ static void print_session(FILE *f, const json_t *e)
 	const json_t *s = json_object_get(e, "session");
 
 	if (!json_is_object(s)) {
-		fprintf(f, " session %" PRId64, json_integer_value(s));
+		fprintf(f, " session %" PRId64, (int64_t)json_integer_value(s));
 		return;
 	}
 	fprintf(f, " session %" PRId64 " user %s cn '%s' instance %s from %s segment %" PRId64,

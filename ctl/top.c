@@ -144,7 +144,7 @@ static int step(struct top *t, bool show)
 	int r = look(t);
 
 	if (t->live && (r == CTL_OK || r == CTL_UNREACHABLE))
-		r = draw(t, r == CTL_OK ? 0 : t->fd) == CTL_OK ? CTL_OK : CTL_FAILED;
+		r = draw(t, r == CTL_OK ? 0 : t->fd);
 	else if (r == CTL_UNREACHABLE)
 		return call_unreachable(t->ctl, t->fd);
 	else if (r == CTL_OK && show)

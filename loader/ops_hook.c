@@ -2,7 +2,9 @@
 /* What OpenVPN's hooks ask: may this one in, who is it, whose MAC is that? */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -210,39 +212,82 @@ static const char *connect_reason(int r)
 	}
 }
 
-/* "ifconfig-push ADDRESS NETMASK" of "a.b.c.d/len". */
-static void push_address(json_t *config, const char *address)
-{
-	char line[2 * INET_ADDRSTRLEN + 32], mask[INET_ADDRSTRLEN];
-	const char *slash = strchr(address, '/');
-	unsigned int bits;
-	struct in_addr m;
+/* Lines for OpenVPN, each with its newline. */
+struct lines {
+	char text[512];
+	size_t len;
+};
 
-	if (!slash)
+static void add_line(struct lines *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_line(struct lines *l, const char *format, ...)
+{
+	size_t room = sizeof(l->text) - l->len;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(l->text + l->len, room, format, args);
+	va_end(args);
+	if (n > 0 && (size_t)n < room)
+		l->len += (size_t)n;
+	else
+		l->text[l->len] = '\0';
+}
+
+/* Cut ADDRESS ("ADDRESS/BITS") in two; false where it is not one. */
+static bool split_prefix(const char *address, int family, char host[SP_ADDR_STRLEN], void *raw,
+			 unsigned int *bits)
+{
+	const char *slash = strchr(address, '/');
+
+	if (!slash || slash - address >= SP_ADDR_STRLEN)
+		return false;
+	memcpy(host, address, (size_t)(slash - address));
+	host[slash - address] = '\0';
+	*bits = (unsigned int)strtoul(slash + 1, NULL, 10);
+	return inet_pton(family, host, raw) == 1;
+}
+
+static void push_address(struct lines *l, const char *address)
+{
+	char host[SP_ADDR_STRLEN], mask[INET_ADDRSTRLEN];
+	unsigned int bits;
+	struct in_addr a;
+
+	if (!split_prefix(address, AF_INET, host, &a, &bits) || bits > 32)
 		return;
-	bits = (unsigned int)strtoul(slash + 1, NULL, 10);
-	m.s_addr = htonl(bits ? ~0U << (32 - bits) : 0);
-	inet_ntop(AF_INET, &m, mask, sizeof(mask));
-	snprintf(line, sizeof(line), "ifconfig-push %.*s %s", (int)(slash - address), address,
-		 mask);
-	json_array_append_new(config, json_string(line));
+	a.s_addr = htonl(bits ? ~0U << (32 - bits) : 0);
+	inet_ntop(AF_INET, &a, mask, sizeof(mask));
+	add_line(l, "ifconfig-push %s %s\n", host, mask);
+}
+
+/*
+ * OpenVPN wants the other end's address too. A segment has no gateway: the subnet's router anycast
+ * address stands for it.
+ */
+static void push_address6(struct lines *l, const char *address)
+{
+	char host[SP_ADDR_STRLEN], net[INET6_ADDRSTRLEN];
+	unsigned int bits;
+	struct in6_addr a;
+
+	if (!split_prefix(address, AF_INET6, host, &a, &bits) || bits > 128)
+		return;
+	for (unsigned int bit = bits; bit < 128; bit++)
+		a.s6_addr[bit / 8] &= (uint8_t)~(0x80U >> bit % 8);
+	inet_ntop(AF_INET6, &a, net, sizeof(net));
+	add_line(l, "ifconfig-ipv6-push %s %s\n", address, net);
 }
 
 static json_t *connect_config(const struct session *s)
 {
-	json_t *config = json_array();
-	char line[128];
+	struct lines l = {.len = 0};
 
-	if (s->member.dst.vid) {
-		snprintf(line, sizeof(line), "vlan-pvid %u", s->member.dst.vid);
-		json_array_append_new(config, json_string(line));
-	}
-	push_address(config, s->address);
-	if (s->address6[0]) {
-		snprintf(line, sizeof(line), "ifconfig-ipv6-push %s", s->address6);
-		json_array_append_new(config, json_string(line));
-	}
-	return config;
+	if (s->member.dst.vid)
+		add_line(&l, "vlan-pvid %u\n", s->member.dst.vid);
+	push_address(&l, s->address);
+	push_address6(&l, s->address6);
+	return json_string(l.text);
 }
 
 static json_t *accept_reply(const struct session *s)

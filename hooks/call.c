@@ -162,6 +162,9 @@ static int connect_receive(struct connect_call *c, struct connect_answer *ret, u
 	if (r < 0)
 		return r;
 	r = client_reply_error(reply, NULL);
+	/* An earlier try of ours is not yet cleared away, or there is no room this moment. */
+	if (r == -EEXIST || r == -EBUSY || r == -EAGAIN)
+		return -EAGAIN;
 	if (r == 0)
 		r = reply_connect(reply, &a);
 	if (r < 0) /* it has answered, and asking again would not make it better */

@@ -696,11 +696,15 @@ static void test_connect_deferred(void **state)
 		json_decref(request);
 		listener_stop(l);
 	}
-	print_message("# the daemon is not there, comes, goes and comes again\n");
+	print_message("# the daemon is not there, comes, goes, is busy, has time\n");
 	assert_int_equal(run_connect(&us), 0);
 	assert_string_equal(get("deferred"), "2");
 	l = listener_start(in_dir("socket"), LISTEN_CLOSE, NULL, 0);
 	request = listener_request(l, 0, 10000);
+	assert_non_null(request);
+	json_decref(request);
+	listener_set(l, LISTEN_ANSWER, "{\"v\":1,\"ok\":false,\"error\":{\"errno\":17}}", 0);
+	request = listener_request(l, listener_requests(l), 10000); /* told: not yet; asks on */
 	assert_non_null(request);
 	json_decref(request);
 	listener_set(l, LISTEN_ANSWER,

@@ -2,6 +2,7 @@
 """How does the whole of it behave: daemon, OpenVPN, clients? Runs inside a world of the end-to-end
 tests' harness; each function takes EMIT, which is called with one row at a time."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -29,6 +30,18 @@ def _sections(**more):
     return merged
 
 
+@contextlib.contextmanager
+def _closing(lab):
+    """The lab ends with the block; if that failed, its logs are shown first."""
+    try:
+        yield lab
+    except Exception:
+        lab.report()
+        raise
+    finally:
+        lab.close()
+
+
 def _program(lab, name, *args, timeout=120):
     """Run a bench program; its rows."""
     out = net.run(f"{lab.build}/bench/{name}", *args, timeout=timeout).stdout
@@ -45,8 +58,7 @@ def _session_key(lab, user):
 
 def hooks(emit, wanted):
     """learn.* and plugin.refuse, on the session of a real client."""
-    lab = Lab("vlan", daemon=_sections(session={"reserved-macs": REFUSED_MAC}))
-    try:
+    with _closing(Lab("vlan", daemon=_sections(session={"reserved-macs": REFUSED_MAC}))) as lab:
         lab.up()
         lab.user("alice", "10.50.0.10/24")
         lab.client("alice").connect()
@@ -58,8 +70,6 @@ def hooks(emit, wanted):
             so = f"{lab.build}/hooks/openvpn-plugin-sallyport.so"
             for row in _program(lab, "bench_plugin", so, REFUSED_MAC, *key):
                 emit(row)
-    finally:
-        lab.close()
 
 
 # --- connect.stall ---
@@ -116,8 +126,7 @@ def _connect_once(lab, bystander, client, lock):
 
 
 def stall(emit, _wanted):
-    lab = Lab("vlan", daemon=_sections())
-    try:
+    with _closing(Lab("vlan", daemon=_sections())) as lab:
         lab.up()
         lab.user("slow", "10.50.0.10/24")
         lab.user("other", "10.50.0.20/24")
@@ -138,8 +147,6 @@ def stall(emit, _wanted):
         emit({"name": "connect.stall", "value": max(0.0, statistics.median(extra)), "unit": "ms",
               "peer": "RTT, quick connect", "peer_value": statistics.median(base),
               "ratio": statistics.median(b / a for a, b in zip(base, locked))})
-    finally:
-        lab.close()
 
 
 # --- daemon.memory, daemon.start ---
@@ -174,16 +181,16 @@ def _check_state(daemon, n):
         raise AssertionError(f"{s['sessions']} sessions, {s['bindings']} bindings; expected {n}")
 
 
-def _size(emit, n, before):
+def scale(emit, _wanted, n, before):
+    """N users and bindings, in a world of its own. BEFORE: the size before, and what it took."""
     lab = Lab("mac", daemon=_sections(
         dataplane={"max-bindings": "262144", "max-ports": "262144"}))
     lab.daemon = BareDaemon(lab, lab.daemon.sections, f"{lab.state}/store-{n}/sallyport.db")
     fill = f"{lab.build}/bench/bench_fill"
-    tap = -1
-    try:
+    with _closing(lab), contextlib.ExitStack() as held:
         net.run(fill, "users", lab.daemon.store, n, timeout=300)
         lab.daemon.start(60)
-        tap = _hold_tap(lab.servers["main"].tap)
+        held.callback(os.close, _hold_tap(lab.servers["main"].tap))
         net.run(fill, "sessions", lab.socket, "main", n, os.getpid(), timeout=300)
         _check_state(lab.daemon, n)
         starts = []
@@ -192,10 +199,6 @@ def _size(emit, n, before):
             starts.append(lab.daemon.start(120) * 1000)
             _check_state(lab.daemon, n)
         after = {"memory": lab.daemon.rss_kib() / 1024, "start": statistics.median(starts)}
-    finally:
-        if tap >= 0:
-            os.close(tap)
-        lab.close()
     for what, unit in (("memory", "MiB"), ("start", "ms")):
         row = {"name": f"daemon.{what}.{n}", "value": after[what], "unit": unit}
         if before:
@@ -203,9 +206,3 @@ def _size(emit, n, before):
             row.update(peer=f"{size} users", peer_value=values[what],
                        ratio=after[what] / values[what])
         emit(row)
-    return n, after
-
-
-def scale(emit, _wanted, n, before):
-    """One size, in a world of its own; returns through EMIT what the next one is compared with."""
-    _size(emit, n, before)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "ends.h"
 #include "instance.h"
 #include "lib/cleanup.h"
 #include "lib/client.h"
@@ -19,6 +20,8 @@
 
 void daemon_store_state(struct daemon *d, const char *error)
 {
+	if (!error)
+		ends_flush(d->ends);
 	if (!error == !d->store_error)
 		return;
 	free(d->store_error);
@@ -178,6 +181,9 @@ static int start(struct daemon *d, int listen_fd)
 	int r = open_store(d);
 
 	r = r ?: open_dataplane(d);
+	r = r ?: reconcile_reserve(d);
+	r = r ?: ends_new(d, &d->ends);
+	d->restoring = true;
 	r = r ?: link_watch_new(d->event, on_link, d, &d->links);
 	r = r ?: make_instances(d);
 	r = r ?: workload_watch(d);
@@ -260,7 +266,10 @@ struct daemon *daemon_free(struct daemon *d)
 	if (!d)
 		return NULL;
 	/* First what still answers, then what is answered from. */
+	if (d->workers)
+		ends_flush(d->ends);
 	d->workers = workers_free(d->workers);
+	d->ends = ends_free(d->ends);
 	d->control = control_free(d->control);
 	d->monitor = monitor_free(d->monitor);
 	free_tables(d);
@@ -346,33 +355,81 @@ static void warn_restart(const struct config *a, const struct config *b)
 				  checks[i].name, NULL);
 }
 
-int daemon_reload(struct daemon *d)
+static void apply(struct daemon *d, struct config *next)
 {
-	_cleanup_free_
-	char *text = NULL;
-	struct config *next = NULL, *old = d->config;
-	char *line, *save = NULL;
-	size_t size = 0;
-	FILE *errors = open_memstream(&text, &size);
-	int r;
+	struct config *old = d->config;
 
-	if (!errors)
-		return -ENOMEM;
-	r = config_load(old->path, &next, errors);
-	fclose(errors);
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		log_event(LOG_ERR, line, NULL);
-	if (r < 0) {
-		log_event(LOG_ERR, "not reloaded: the old configuration stays", NULL);
-		return r;
-	}
 	warn_restart(old, next);
 	drop_instances(d, next);
 	d->config = next;
 	log_set_level(next->log_level);
 	control_set_admin_gid(d->control, next->admin_gid);
 	add_instances(d);
+	session_set_rates(d);
 	config_free(old);
 	log_event(LOG_INFO, "reloaded", NULL);
-	return 0;
+}
+
+/* Reading looks up users and groups, which may ask a network: on a worker. */
+struct reload_job {
+	struct job job;
+	struct daemon *daemon;
+	char *path, *errors;
+	struct config *next;
+	int r;
+	void (*done)(int error, void *arg);
+	void *arg;
+};
+
+static void reload_run(struct job *job, struct store *store)
+{
+	struct reload_job *j = (struct reload_job *)job;
+	size_t size = 0;
+	FILE *errors = open_memstream(&j->errors, &size);
+
+	j->r = errors ? config_load(j->path, &j->next, errors) : -ENOMEM;
+	if (errors)
+		fclose(errors);
+}
+
+static void reload_done(struct job *job)
+{
+	struct reload_job *j = (struct reload_job *)job;
+	char *line, *save = NULL;
+
+	for (line = j->errors ? strtok_r(j->errors, "\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\n", &save))
+		log_event(j->r < 0 ? LOG_ERR : LOG_WARNING, line, NULL);
+	if (j->r < 0)
+		log_event(LOG_ERR, "not reloaded: the old configuration stays", "ERROR",
+			  strerror(-j->r), NULL);
+	else
+		apply(j->daemon, j->next);
+	if (j->done)
+		j->done(j->r, j->arg);
+	free(j->path);
+	free(j->errors);
+	free(j);
+}
+
+void daemon_reload(struct daemon *d, void (*done)(int error, void *arg), void *arg)
+{
+	struct reload_job *j = calloc(1, sizeof(*j));
+	int r = -ENOMEM;
+
+	if (j) {
+		*j = (struct reload_job){.job = {reload_run, reload_done, NULL},
+					 .daemon = d,
+					 .path = strdup(d->config->path),
+					 .done = done,
+					 .arg = arg};
+		r = j->path ? workers_submit(d->workers, WORKER_CPU, &j->job) : -ENOMEM;
+	}
+	if (r == 0)
+		return;
+	if (j)
+		free(j->path);
+	free(j);
+	if (done)
+		done(r, arg);
 }

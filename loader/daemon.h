@@ -16,6 +16,7 @@
 #include "worker.h"
 
 struct binding;
+struct ends;
 struct instance;
 struct monitor;
 struct segment;
@@ -32,6 +33,7 @@ struct daemon {
 	struct link_watch *links;
 	struct monitor *monitor;
 	struct portnum *portnums;
+	struct ends *ends;
 	sd_event_source *netns_source; /* inotify on /run/netns */
 	int netns_fd;
 
@@ -43,21 +45,29 @@ struct daemon {
 	struct workload *workloads; /* by id */
 	unsigned int n_sessions;
 
+	/*
+	 * At start, while what is pinned is taken over: a flood list is written when all of its
+	 * members are known again, not before (I5).
+	 */
+	bool restoring;
 	uint64_t started_us;
 	char *store_error; /* of the last call that failed; NULL: it works */
 };
 
 /*
- * Set everything up: store, dataplane, instances, workloads, reconcile, control socket. LISTEN_FD:
- * an inherited socket, or -1. What fails is logged.
+ * Set everything up: control socket, store, dataplane, instances, workloads, reconcile. LISTEN_FD:
+ * an inherited socket, taken, or -1. CONFIG is taken. What fails is logged.
  */
 int daemon_new(struct config *config, int listen_fd, struct daemon **ret);
 
 /* Programs, taps and pins stay. */
 struct daemon *daemon_free(struct daemon *d);
 
-/* SIGHUP: 0, or a negative errno and the old configuration stays. */
-int daemon_reload(struct daemon *d);
+/*
+ * Read the configuration again, on a worker, and apply what can change in a running daemon; on a
+ * mistake the old one stays and each mistake is logged. DONE (may be NULL) is told on the loop.
+ */
+void daemon_reload(struct daemon *d, void (*done)(int error, void *arg), void *arg);
 
 /* Note how the store is doing; NULL: well. */
 void daemon_store_state(struct daemon *d, const char *error);

@@ -8,7 +8,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "daemon.h"
-#include "lib/cleanup.h"
+#include "lib/client.h"
 #include "log.h"
 #include "ovpnconf.h"
 #include "sallyport/paths.h"
@@ -89,11 +89,17 @@ static int on_exit_signal(sd_event_source *s, const struct signalfd_siginfo *si,
 	return sd_event_exit(sd_event_source_get_event(s), 0);
 }
 
+static void on_reloaded(int error, void *arg)
+{
+	sd_notify(false, error < 0 ? "READY=1\nSTATUS=answering; the last reload was refused"
+				   : "READY=1\nSTATUS=answering");
+}
+
 static int on_reload_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
 {
-	sd_notify(false, "RELOADING=1");
-	daemon_reload(arg);
-	sd_notify(false, "READY=1");
+	/* Type=notify-reload asks for the time; older systemd ignores it. */
+	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)client_now_us());
+	daemon_reload(arg, on_reloaded, NULL);
 	return 0;
 }
 
@@ -136,7 +142,6 @@ static int inherited_socket(void)
 			  NULL);
 		return -EINVAL;
 	}
-	sd_is_socket(SD_LISTEN_FDS_START, AF_UNIX, SOCK_SEQPACKET, 1);
 	return SD_LISTEN_FDS_START;
 }
 

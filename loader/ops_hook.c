@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "daemon.h"
+#include "ends.h"
 #include "instance.h"
 #include "lib/cleanup.h"
 #include "lib/client.h"
@@ -310,7 +311,7 @@ static void connect_refuse(struct connect_job *c, int r)
 	if (c->row.vid)
 		vids_put(c->session->instance->vids, c->row.vid, client_now_us());
 	if (c->row.id)
-		session_store_end(c->daemon, c->row.id);
+		ends_add(c->daemon->ends, c->row.id);
 	log_event(LOG_WARNING, "session refused", "USER", c->row.user, "INSTANCE", c->row.instance,
 		  "REASON", reason, "ERROR", c->error ? c->error : strerror(-r), NULL);
 	session_drop(c->session);

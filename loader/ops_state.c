@@ -83,16 +83,20 @@ void op_monitor(void *context, void *request, const json_t *args)
 		request_fail(request, r, NULL, "%s", strerror(-r));
 }
 
-void op_reload(void *context, void *request, const json_t *args)
+static void on_reloaded(int error, void *request)
 {
-	int r = daemon_reload(context);
-
-	if (r < 0)
-		request_fail(request, r, NULL,
+	if (error < 0)
+		request_fail(request, error, NULL,
 			     "the configuration is not fit, and the old one stays: the "
 			     "daemon's log has each mistake");
 	else
 		request_finish(request, NULL);
+}
+
+void op_reload(void *context, void *request, const json_t *args)
+{
+	daemon_audit(context, request_uid(request), "reload", "", NULL);
+	daemon_reload(context, on_reloaded, request);
 }
 
 void op_version(void *context, void *request, const json_t *args)

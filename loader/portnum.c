@@ -4,12 +4,13 @@
 #include "portnum.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
+
+enum use { FREE, USED, RESERVED };
 
 struct portnum {
 	uint32_t max, next;
-	bool used[];
+	uint8_t used[]; /* enum use */
 };
 
 struct portnum *portnum_new(uint32_t max)
@@ -35,8 +36,8 @@ uint32_t portnum_get(struct portnum *p)
 		uint32_t n = p->next;
 
 		p->next = n + 1 < p->max ? n + 1 : 1;
-		if (!p->used[n]) {
-			p->used[n] = true;
+		if (p->used[n] == FREE) {
+			p->used[n] = USED;
 			return n;
 		}
 	}
@@ -47,14 +48,27 @@ int portnum_take(struct portnum *p, uint32_t n)
 {
 	if (n == 0 || n >= p->max)
 		return -ERANGE;
-	if (p->used[n])
+	if (p->used[n] == USED)
 		return -EEXIST;
-	p->used[n] = true;
+	p->used[n] = USED;
 	return 0;
 }
 
 void portnum_put(struct portnum *p, uint32_t n)
 {
 	if (n > 0 && n < p->max)
-		p->used[n] = false;
+		p->used[n] = FREE;
+}
+
+void portnum_reserve(struct portnum *p, uint32_t n)
+{
+	if (n > 0 && n < p->max && p->used[n] == FREE)
+		p->used[n] = RESERVED;
+}
+
+void portnum_release(struct portnum *p)
+{
+	for (uint32_t n = 1; n < p->max; n++)
+		if (p->used[n] == RESERVED)
+			p->used[n] = FREE;
 }

@@ -23,38 +23,109 @@ struct doomed {
 	unsigned int n;
 };
 
-/* --- what the maps say of a session --- */
+/* --- what the maps say of sessions --- */
 
-struct port_of {
+/* A session's port number, by its generation: from `vids`, or from its bindings in MAC mode. */
+struct pinned {
 	uint64_t generation;
 	uint32_t ifindex, port;
+	UT_hash_handle hh;
 };
 
-static int find_in_vids(const struct sp_vid_key *key, const struct sp_vid *value, void *arg)
+static int note(struct pinned **table, uint64_t generation, uint32_t ifindex, uint32_t port)
 {
-	struct port_of *p = arg;
+	struct pinned *p;
 
-	if (value->generation == p->generation && key->ifindex == p->ifindex)
-		p->port = value->port;
+	HASH_FIND(hh, *table, &generation, sizeof(generation), p);
+	if (p)
+		return 0;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->generation = generation;
+	p->ifindex = ifindex;
+	p->port = port;
+	HASH_ADD(hh, *table, generation, sizeof(p->generation), p);
 	return 0;
 }
 
-static int find_in_bindings(const struct sp_bind_key *key, const struct sp_bind *value, void *arg)
+static int note_vid(const struct sp_vid_key *key, const struct sp_vid *value, void *arg)
 {
-	struct port_of *p = arg;
+	return note(arg, value->generation, key->ifindex, value->port);
+}
 
-	if (value->generation == p->generation && key->ifindex == p->ifindex)
-		p->port = value->port;
+static int note_binding(const struct sp_bind_key *key, const struct sp_bind *value, void *arg)
+{
+	/* In VLAN mode `vids` has it; a workload's generation is no session's. */
+	return key->vid ? 0 : note(arg, value->generation, key->ifindex, value->port);
+}
+
+static uint32_t pinned_port(struct pinned *table, uint64_t generation, uint32_t ifindex)
+{
+	struct pinned *p;
+
+	HASH_FIND(hh, table, &generation, sizeof(generation), p);
+	return p && p->ifindex == ifindex ? p->port : 0;
+}
+
+static void free_pinned(struct pinned *table)
+{
+	struct pinned *p, *next;
+
+	HASH_ITER(hh, table, p, next)
+	{
+		HASH_DEL(table, p);
+		free(p);
+	}
+}
+
+/* --- port numbers --- */
+
+static int reserve_port(uint32_t ifindex, const struct sp_port *port, void *arg)
+{
+	portnum_reserve(arg, port->port);
 	return 0;
+}
+
+static int reserve_vid(const struct sp_vid_key *key, const struct sp_vid *value, void *arg)
+{
+	portnum_reserve(arg, value->port);
+	return 0;
+}
+
+static int reserve_binding(const struct sp_bind_key *key, const struct sp_bind *value, void *arg)
+{
+	portnum_reserve(arg, value->port);
+	return 0;
+}
+
+int reconcile_reserve(struct daemon *d)
+{
+	int r = dataplane_each_port(d->dp, reserve_port, d->portnums);
+
+	r = r ?: dataplane_each_vid(d->dp, reserve_vid, d->portnums);
+	return r ?: dataplane_each_binding(d->dp, reserve_binding, d->portnums);
 }
 
 /* --- sessions --- */
 
+struct sessions {
+	struct daemon *daemon;
+	struct pinned *pinned;
+	uint64_t *gone; /* live in the store only */
+	size_t n_gone, room;
+};
+
+/*
+ * Carrier says that somebody has the tap open. Whether it is the same process, the management
+ * interface says within milliseconds, and ends what is not its own; where there is none, we look
+ * for the process ourselves.
+ */
 static bool process_lives(const struct instance *i, int64_t pid)
 {
-	/* EPERM: it is there, and not ours to signal. A pid used again by something else is told
-	 * apart by the tap's carrier and by the management interface, which comes next. */
-	return i->link.carrier && pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+	if (!i->link.carrier || pid <= 0)
+		return false;
+	return i->config->management || kill((pid_t)pid, 0) == 0 || errno == EPERM;
 }
 
 static void rest_vid(struct daemon *d, const struct store_session *row)
@@ -78,9 +149,9 @@ static void restore_addresses(struct session *s, struct store *store)
 	}
 }
 
-static int adopt(struct daemon *d, struct instance *i, const struct store_session *row)
+static int adopt(struct sessions *x, struct instance *i, const struct store_session *row)
 {
-	struct port_of p = {.generation = row->id, .ifindex = i->link.ifindex};
+	struct daemon *d = x->daemon;
 	struct session_key key;
 	struct session *s;
 	int r;
@@ -89,64 +160,72 @@ static int adopt(struct daemon *d, struct instance *i, const struct store_sessio
 			row->time_unix);
 	if (i->config->vlan_mode != (row->vid != 0))
 		return -EINVAL; /* the instance's mode was changed */
-	r = row->vid ? dataplane_each_vid(d->dp, find_in_vids, &p)
-		     : dataplane_each_binding(d->dp, find_in_bindings, &p);
-	if (r == 0 && row->vid)
-		r = vids_take(i->vids, row->vid);
+	r = row->vid ? vids_take(i->vids, row->vid) : 0;
 	if (r == 0)
 		r = session_new(d, i, &key, &s);
 	if (r < 0)
 		return r;
-	r = session_activate(s, row, p.port, d->config->max_macs);
+	r = session_activate(s, row, pinned_port(x->pinned, row->id, i->link.ifindex),
+			     d->config->max_macs);
 	if (r < 0) {
 		session_drop(s);
 		return r;
 	}
 	restore_addresses(s, d->store);
-	i->openvpn_pid = row->daemon_pid;
+	i->openvpn_pid = row->daemon_pid; /* rows come in the order of time */
 	return 0;
 }
 
-struct gone {
-	uint64_t *ids;
-	size_t n;
-	struct daemon *daemon;
-};
-
 static int on_row(const struct store_session *row, void *arg)
 {
-	struct gone *g = arg;
-	struct instance *i = instance_find(g->daemon, row->instance);
-	uint64_t *ids;
+	struct sessions *x = arg;
+	struct instance *i = instance_find(x->daemon, row->instance);
 
 	if (row->ended) {
-		rest_vid(g->daemon, row);
+		rest_vid(x->daemon, row);
 		return 0;
 	}
-	if (i && i->state != INSTANCE_REFUSED && process_lives(i, row->daemon_pid) &&
-	    adopt(g->daemon, i, row) == 0)
+	if (i && i->link.ifindex && process_lives(i, row->daemon_pid) && adopt(x, i, row) == 0)
 		return 0;
-	ids = realloc(g->ids, (g->n + 1) * sizeof(*ids));
-	if (!ids)
-		return -ENOMEM;
-	g->ids = ids;
-	ids[g->n++] = row->id;
+	if (x->n_gone == x->room) {
+		size_t room = 2 * x->room + 64;
+		uint64_t *grown = reallocarray(x->gone, room, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		x->gone = grown;
+		x->room = room;
+	}
+	x->gone[x->n_gone++] = row->id;
 	if (i && row->vid)
 		vids_put(i->vids, row->vid, client_now_us());
 	return 0;
 }
 
+/* Of two OpenVPN processes that used one tap, the later one is there. */
+static void end_older(struct daemon *d)
+{
+	struct instance *i;
+
+	DL_FOREACH(d->instances, i)
+	session_end_instance(i, i->openvpn_pid, "OpenVPN was restarted");
+}
+
 static int adopt_sessions(struct daemon *d)
 {
-	struct gone gone = {.daemon = d};
-	int r = store_session_each_since(d->store, time(NULL) - (int64_t)d->config->vid_rest_s,
-					 on_row, &gone);
+	struct sessions x = {.daemon = d};
+	int r = dataplane_each_vid(d->dp, note_vid, &x.pinned);
 
-	for (size_t n = 0; r == 0 && n < gone.n; n++)
-		r = store_session_end(d->store, gone.ids[n], time(NULL));
-	if (gone.n)
-		log_printf(LOG_INFO, "%zu sessions ended while nobody looked", gone.n);
-	free(gone.ids);
+	r = r ?: dataplane_each_binding(d->dp, note_binding, &x.pinned);
+	r = r
+		    ?: store_session_each_since(
+			       d->store, time(NULL) - (int64_t)d->config->vid_rest_s, on_row, &x);
+	if (r == 0 && x.n_gone)
+		r = store_session_end_many(d->store, x.gone, x.n_gone, time(NULL));
+	if (x.n_gone)
+		log_printf(LOG_INFO, "%zu sessions ended while nobody looked", x.n_gone);
+	free(x.gone);
+	free_pinned(x.pinned);
 	return r;
 }
 
@@ -201,10 +280,8 @@ static int drop_vid(const struct sp_vid_key *key, const struct sp_vid *value, vo
 static int drop_flood(uint32_t segment, const struct sp_flood *value, void *arg)
 {
 	struct doomed *x = arg;
-	struct segment *s;
 
-	HASH_FIND(hh, x->daemon->segments, &segment, sizeof(segment), s);
-	if (s)
+	if (segment_exists(x->daemon, segment))
 		return 0;
 	x->n++;
 	return dataplane_flood_set(x->daemon->dp, segment, NULL, 0);
@@ -238,11 +315,15 @@ int reconcile(struct daemon *d)
 	int r = adopt_sessions(d);
 
 	r = r ?: dataplane_each_binding(d->dp, adopt_binding, d);
+	end_older(d);
+	d->restoring = false;
+	segment_write_floods(d); /* each in one step, the same where nothing changed (I5) */
 	r = r ?: dataplane_each_binding(d->dp, drop_binding, &x); /* D1: what lets in goes first */
 	r = r ?: dataplane_each_vid(d->dp, drop_vid, &x);
 	r = r ?: dataplane_each_fdb(d->dp, drop_fdb, &x);
 	r = r ?: dataplane_each_flood(d->dp, drop_flood, &x);
 	r = r ?: dataplane_each_port(d->dp, drop_port, &x);
+	portnum_release(d->portnums);
 	log_printf(LOG_INFO,
 		   "reconciled: %u sessions adopted, %u entries that belonged to nobody removed",
 		   d->n_sessions, x.n);

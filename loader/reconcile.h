@@ -5,6 +5,9 @@
 
 struct daemon;
 
+/* Before anything new is made: keep port numbers that pinned entries name for their owners (D3). */
+int reconcile_reserve(struct daemon *d);
+
 /*
  * Adopt the sessions whose OpenVPN still runs, without touching what is right (I5); remove every
  * entry that belongs to nobody. Instances and workloads exist already; the store is still ours

@@ -38,7 +38,7 @@ static int flood_write(struct daemon *d, uint32_t id, const struct segment *s)
 			memcpy(list[n++].mac, b->mac, SP_MAC_LEN);
 		}
 	}
-	return dataplane_flood_set(d->dp, id, list, n);
+	return d->restoring ? 0 : dataplane_flood_set(d->dp, id, list, n);
 }
 
 static struct segment *segment_get(struct daemon *d, uint32_t id)
@@ -56,6 +56,19 @@ static void flood_rewrite(struct daemon *d, uint32_t id)
 	if (r < 0)
 		log_event(LOG_ERR, "a flood list could not be written", "ERROR", strerror(-r),
 			  NULL);
+}
+
+void segment_write_floods(struct daemon *d)
+{
+	struct segment *s, *next;
+
+	HASH_ITER(hh, d->segments, s, next)
+	flood_rewrite(d, s->id);
+}
+
+bool segment_exists(struct daemon *d, uint32_t id)
+{
+	return segment_get(d, id) != NULL;
 }
 
 int segment_join(struct daemon *d, struct member *m)
@@ -177,15 +190,20 @@ int segment_bind(struct daemon *d, struct member *m, const uint8_t mac[SP_MAC_LE
 void segment_unbind(struct daemon *d, struct binding *b)
 {
 	struct member *m = b->owner;
-	int r = dataplane_unbind(d->dp, m->dst.ifindex, m->dst.vid, b->mac);
-	const struct binding *other;
-	int q;
+	const struct member *other;
+	const struct binding *o;
+	int r = 0, q;
 
 	table_remove(d, b);
-	/* In a takeover two sessions hold it for a moment: the one that stays keeps the FDB entry.
+	/*
+	 * In a takeover two sessions hold it for a moment. The one that stays keeps the FDB entry;
+	 * in MAC mode on one tap both have the same key, and the binding is the other's by now.
 	 */
-	other = segment_find(d, m->segment, b->mac);
-	q = other ? dataplane_fdb_set(d->dp, m->segment, b->mac, &other->owner->dst)
+	o = segment_find(d, m->segment, b->mac);
+	other = o ? o->owner : NULL;
+	if (!other || other->dst.ifindex != m->dst.ifindex || other->dst.vid != m->dst.vid)
+		r = dataplane_unbind(d->dp, m->dst.ifindex, m->dst.vid, b->mac);
+	q = other ? dataplane_fdb_set(d->dp, m->segment, b->mac, &other->dst)
 		  : dataplane_fdb_del(d->dp, m->segment, b->mac);
 	r = r ?: q;
 	if (m->unicast_copies)
@@ -220,6 +238,18 @@ static bool conflicts(const struct member *m, const struct member *other)
 	if (other->segment == m->segment)
 		return other != m;
 	return m->unicast_copies && (other->workload || other->unicast_copies);
+}
+
+void segment_evict(struct daemon *d, const struct member *w, const uint8_t mac[SP_MAC_LEN])
+{
+	struct binding *b, *next;
+
+	HASH_FIND(hh, d->bindings, mac, SP_MAC_LEN, b);
+	for (; b; b = next) {
+		next = b->same_mac;
+		if (b->owner->session && conflicts(b->owner, w))
+			segment_unbind(d, b);
+	}
 }
 
 enum learn_verdict segment_may_learn(struct daemon *d, const struct member *m,

@@ -54,6 +54,13 @@ int segment_bind(struct daemon *d, struct member *m, const uint8_t mac[SP_MAC_LE
 		 uint64_t learned_us);
 void segment_unbind(struct daemon *d, struct binding *b);
 
+/* W, a workload, is to have MAC: whatever session learned it while W was away loses it (I6). */
+void segment_evict(struct daemon *d, const struct member *w, const uint8_t mac[SP_MAC_LEN]);
+
+/* Write every flood list: once, when all members are known again after a start. */
+void segment_write_floods(struct daemon *d);
+bool segment_exists(struct daemon *d, uint32_t id);
+
 /* This member's binding of MAC, or NULL. */
 struct binding *member_find(const struct member *m, const uint8_t mac[SP_MAC_LEN]);
 

@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon.h"
+#include "ends.h"
 #include "instance.h"
 #include "lib/cleanup.h"
 #include "lib/client.h"
@@ -70,9 +70,9 @@ void session_drop(struct session *s)
 
 static int take_port(struct daemon *d, uint32_t wanted, uint32_t *ret)
 {
-	if (wanted) {
+	if (wanted && portnum_take(d->portnums, wanted) == 0) {
 		*ret = wanted;
-		return portnum_take(d->portnums, wanted);
+		return 0;
 	}
 	*ret = portnum_get(d->portnums);
 	if (!*ret)
@@ -80,15 +80,32 @@ static int take_port(struct daemon *d, uint32_t wanted, uint32_t *ret)
 	return dataplane_counter_clear(d->dp, *ret); /* D3 */
 }
 
-static int program(struct session *s)
+static int set_rate(struct session *s)
 {
 	const struct config *c = s->daemon->config;
 	const struct dataplane_rate rate = {c->rate_bytes, c->burst_bytes, c->rate_frames,
 					    c->burst_frames};
+
+	return dataplane_police_set(s->daemon->dp, s->member.dst.port, &rate);
+}
+
+void session_set_rates(struct daemon *d)
+{
+	for (struct session *s = d->sessions_by_id; s; s = s->hh_id.next) {
+		int r = set_rate(s);
+
+		if (r < 0)
+			log_event(LOG_ERR, "a session's rate could not be set", "USER", s->user,
+				  "ERROR", strerror(-r), NULL);
+	}
+}
+
+static int program(struct session *s)
+{
 	struct member *m = &s->member;
 	struct sp_vid vid = {
 		.segment = m->segment, .port = m->dst.port, .generation = m->generation};
-	int r = dataplane_police_set(s->daemon->dp, m->dst.port, &rate);
+	int r = set_rate(s);
 
 	if (r == 0)
 		r = segment_join(s->daemon, m);
@@ -140,48 +157,6 @@ int session_activate(struct session *s, const struct store_session *row, uint32_
 
 /* --- the end --- */
 
-struct end_job {
-	struct job job;
-	struct daemon *daemon;
-	uint64_t id;
-	int r;
-	char *error;
-};
-
-static void end_run(struct job *job, struct store *store)
-{
-	struct end_job *e = (struct end_job *)job;
-
-	e->r = store_session_end(store, e->id, time(NULL));
-	if (e->r < 0)
-		e->error = strdup(store_error(store));
-}
-
-static void end_done(struct job *job)
-{
-	struct end_job *e = (struct end_job *)job;
-
-	daemon_store_state(e->daemon, e->r < 0 ? e->error : NULL);
-	if (e->r < 0) /* reconcile ends it at the next start */
-		log_event(LOG_ERR, "the end of a session was not stored", "ERROR", e->error, NULL);
-	free(e->error);
-	free(e);
-}
-
-void session_store_end(struct daemon *d, uint64_t id)
-{
-	struct end_job *e = calloc(1, sizeof(*e));
-
-	if (!e)
-		return;
-	*e = (struct end_job){.job = {end_run, end_done, NULL}, .daemon = d, .id = id};
-	if (workers_submit(d->workers, WORKER_STORE, &e->job) < 0) {
-		log_event(LOG_ERR, "the end of a session was not stored: the store is too slow",
-			  NULL);
-		free(e);
-	}
-}
-
 void session_end(struct session *s, const char *reason)
 {
 	struct daemon *d = s->daemon;
@@ -198,7 +173,7 @@ void session_end(struct session *s, const char *reason)
 	log_event(LOG_INFO, "session ended", "USER", s->user, "SESSION", id, "INSTANCE",
 		  s->instance->name, "REASON", reason, NULL);
 	monitor_session(d, s, false);
-	session_store_end(d, s->id);
+	ends_add(d->ends, s->id);
 	s->instance->n_sessions--;
 	d->n_sessions--;
 	HASH_DELETE(hh_id, d->sessions_by_id, s);

@@ -54,11 +54,15 @@ int session_new(struct daemon *d, struct instance *i, const struct session_key *
 
 /*
  * Program a pending session: port number, rates, segment, VLAN id. ROW has what the store knows;
- * its VLAN id is taken already, and stays the caller's on failure. PORT 0: a new number. On failure
+ * its VLAN id is taken already, and stays the caller's on failure. PORT: the number it had before a
+ * restart, where it is free; 0: a new one. On failure
  * the session is still pending: -ENOSPC, -E2BIG: a map or the segment is full.
  */
 int session_activate(struct session *s, const struct store_session *row, uint32_t port,
 		     unsigned int max_macs);
+
+/* The configuration's rates, on every session that is live. */
+void session_set_rates(struct daemon *d);
 
 /* Forget a pending one. */
 void session_drop(struct session *s);
@@ -75,9 +79,6 @@ void session_end_user(struct daemon *d, uint32_t user_id, const char *reason);
 
 struct session *session_find(struct daemon *d, const struct session_key *key);
 struct session *session_find_id(struct daemon *d, uint64_t id);
-
-/* Write the end of a session's row on the store's thread. */
-void session_store_end(struct daemon *d, uint64_t id);
 
 /* The N-th address from BASE "a.b.c.d/len" or "x::y/len"; "" from "". -ERANGE: outside the prefix.
  */

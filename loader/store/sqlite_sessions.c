@@ -92,16 +92,26 @@ int store_session_begin(struct store *s, struct store_session *x, uint32_t max_s
 	return sqlite_end(s, r);
 }
 
-int store_session_end(struct store *s, uint64_t id, int64_t when)
+int store_session_end_many(struct store *s, const uint64_t *ids, size_t n, int64_t when)
 {
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
-	int r = sqlite_prepare(s, "UPDATE session SET ended = ? WHERE id = ? AND ended = 0", &st);
+	int r = sqlite_begin(s);
 
 	if (r < 0)
 		return r;
-	sqlite3_bind_int64(st, 1, when > 0 ? when : 1);
-	sqlite3_bind_int64(st, 2, (int64_t)id);
-	return sqlite_run(s, st);
+	r = sqlite_prepare(s, "UPDATE session SET ended = ? WHERE id = ? AND ended = 0", &st);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		sqlite3_bind_int64(st, 1, when > 0 ? when : 1);
+		sqlite3_bind_int64(st, 2, (int64_t)ids[i]);
+		r = sqlite_run(s, st);
+		sqlite3_reset(st);
+	}
+	return sqlite_end(s, r);
+}
+
+int store_session_end(struct store *s, uint64_t id, int64_t when)
+{
+	return store_session_end_many(s, &id, 1, when);
 }
 
 static int read_session(sqlite3_stmt *st, struct store_session *x)

@@ -105,6 +105,8 @@ int store_workload_each(struct store *s, int (*cb)(const struct store_workload *
 int store_session_begin(struct store *s, struct store_session *session, uint32_t max_sessions);
 /* Idempotent: ending an ended or unknown session is 0. */
 int store_session_end(struct store *s, uint64_t id, int64_t when);
+/* The same for N of them in one transaction. */
+int store_session_end_many(struct store *s, const uint64_t *ids, size_t n, int64_t when);
 /* Sessions that are live, and those that ended at ENDED_SINCE or later. */
 int store_session_each_since(struct store *s, int64_t ended_since,
 			     int (*cb)(const struct store_session *session, void *arg), void *arg);

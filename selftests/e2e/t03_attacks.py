@@ -62,8 +62,9 @@ def client_rows(lab, mode):
          MY_SEGMENT if vlan else ()),
         ("an 802.1ad tag", lambda t: frames.tagged(src, dst, t, vid, proto=0x88A8),
          "inner-tag" if vlan else "tag-proto", ()),
-        ("two tags, the outer one for OpenVPN", lambda t: frames.tagged(src, dst, t, 0, vid), "inner-tag", ()),
-        ("three tags", lambda t: frames.tagged(src, dst, t, 0, vid, vid), "inner-tag", ()),
+        ("two tags, the outer one for OpenVPN", lambda t: frames.tagged(src, dst, t, 0, vid),
+         "inner-tag" if vlan else "tag-priority", ()),
+        ("three tags", lambda t: frames.tagged(src, dst, t, 0 if vlan else vid, vid, vid), "inner-tag", ()),
         ("an ethertype nobody uses", lambda t: frames.ethertype(src, dst, t, 0x88B5), "ethertype", ()),
         ("PPPoE, MPLS, LLDP: not for us", lambda t: [frames.ethertype(src, dst, t, k)
                                                     for k in (0x8863, 0x8847, 0x88CC)], "ethertype", ()),

@@ -12,14 +12,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 
 from sally import case, check, main, net, probe, same  # noqa: E402
 from sally.control import ask  # noqa: E402
-from sally.town import ALICE, BOB, CAROL, PHONE, greet, matrix, settle, town  # noqa: E402
+from sally.town import ALICE, BOB, CAROL, PHONE, addresses, greet, matrix, settle, town  # noqa: E402
 
 
 def stream(lab, user=ALICE):
     """Traffic of one user, both ways, a few hundred frames a second."""
-    n = {ALICE: "10.50.0.10", CAROL: "10.50.0.30"}[user]
-    w = lab.workloads[user + "/web"]
-    return probe.Stream(lab.clients[user], n, w, w.addresses[0].split("/")[0]).start()
+    c, w = lab.clients[user], lab.workloads[user + "/web"]
+    return probe.Stream(c, addresses(c)[0], w, addresses(w)[0]).start()
 
 
 def nothing_lost(s):

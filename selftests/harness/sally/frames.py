@@ -26,17 +26,22 @@ def token(label="t"):
     return f"<{label}-{_run}-{next(_n)}>".encode()
 
 
+def _udp():
+    """With a wrong checksum: the receiver must not answer with an error that quotes the token."""
+    return UDP(sport=PORT, dport=PORT, chksum=0x0BAD)
+
+
 def udp4(src, dst, tok, sip="10.50.0.10", dip="10.50.0.101", size=0):
-    return bytes(Ether(src=src, dst=dst) / IP(src=sip, dst=dip) / UDP(sport=PORT, dport=PORT)
+    return bytes(Ether(src=src, dst=dst) / IP(src=sip, dst=dip) / _udp()
                  / Raw(tok + bytes(max(0, size - len(tok)))))
 
 
 def udp6(src, dst, tok, sip="fd50::10", dip="fd50::101"):
-    return bytes(Ether(src=src, dst=dst) / IPv6(src=sip, dst=dip) / UDP(sport=PORT, dport=PORT) / Raw(tok))
+    return bytes(Ether(src=src, dst=dst) / IPv6(src=sip, dst=dip) / _udp() / Raw(tok))
 
 
 def fragments4(src, dst, tok, sip, dip):
-    whole = IP(src=sip, dst=dip) / UDP(sport=PORT, dport=PORT) / Raw(tok * 40)
+    whole = IP(src=sip, dst=dip) / _udp() / Raw(tok * 40)
     return [bytes(Ether(src=src, dst=dst) / part) for part in fragment(whole, fragsize=256)]
 
 
@@ -46,7 +51,7 @@ def tagged(src, dst, tok, *vids, proto=0x8100):
     for i, vid in enumerate(vids):
         layer = Dot1AD if i == 0 and proto == 0x88A8 else Dot1Q
         frame = frame / layer(vlan=vid, type=0x8100 if i + 1 < len(vids) else 0x0800)
-    return bytes(frame / IP(src="10.50.0.10", dst="10.50.0.101") / UDP(sport=PORT, dport=PORT) / Raw(tok))
+    return bytes(frame / IP(src="10.50.0.10", dst="10.50.0.101") / _udp() / Raw(tok))
 
 
 def ethertype(src, dst, tok, kind):

@@ -172,7 +172,7 @@ class Lab:
             [c.log for c in self.clients.values()]
         for log in logs:
             shutil.copy(log.path, f"{keep}/{log.path[len(self.state) + 1:].replace('/', '_')}")
-            lines = log.tail()
+            lines = log.tail(10 if log.path.endswith(('d.log', 'server.log')) else 4)
             if lines:
                 tap.say(f"--- {log.path}")
                 tap.say("\n".join(lines))

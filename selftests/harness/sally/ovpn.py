@@ -38,8 +38,8 @@ max-routes-per-client {routes}
 tmp-dir {dir}
 management {dir}/mgmt.sock unix
 status-version 2
-verb 3
-mute 5
+verb 2
+mute 20
 log-append {dir}/server.log
 sndbuf 1048576
 rcvbuf 1048576

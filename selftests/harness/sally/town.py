@@ -48,10 +48,11 @@ def town(mode="vlan", phone=True, connect=True, **kw):
         if name != PHONE or phone:
             lab.client(name, user, mac)
     if connect:
-        for c in lab.clients.values():
-            c.start()
-        for c in lab.clients.values():
-            c.wait()
+        for name, c in lab.clients.items():
+            if name != PHONE:
+                c.start()
+        for name, c in lab.clients.items():
+            c.wait() if name != PHONE else c.connect()  # the second device gets the second address
         settle(lab)
     return lab
 

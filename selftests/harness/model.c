@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What ought to become of a frame? */
+#include "model.h"
+
+#include <string.h>
+
+#include "lib/cleanup.h"
+
+#define VLAN 0x8100
+#define SERVICE_VLAN 0x88a8
+#define OLD_SERVICE_VLAN 0x9100
+#define VID(tci) ((tci)&0xfff)
+
+const uint8_t model_payload[4] = {0x60, 101, 0x08, 0x00};
+
+static bool is_group(const uint8_t *mac)
+{
+	return (mac[0] & 1) != 0;
+}
+
+static bool equal(const uint8_t *a, const uint8_t *b)
+{
+	return memcmp(a, b, SP_MAC_LEN) == 0;
+}
+
+static bool is_reserved(const uint8_t *mac)
+{
+	return memcmp(mac, world_mac[M_RESERVED], SP_MAC_LEN - 1) == 0 && mac[5] <= 15;
+}
+
+static const struct world_port *port_of(enum world_dev dev)
+{
+	for (size_t i = 0; i < world_n_ports; i++)
+		if (world_ports[i].dev == dev)
+			return &world_ports[i];
+	return NULL;
+}
+
+static const struct world_node *session_of(enum world_dev dev, uint16_t vid)
+{
+	for (size_t i = 0; i < world_n_nodes; i++)
+		if (world_nodes[i].dev == dev && world_nodes[i].vid == vid && vid != 0)
+			return &world_nodes[i];
+	return NULL;
+}
+
+/* What is wrong with the frame by itself. */
+static enum sp_reason form(const struct model_frame *f)
+{
+	if (f->tag_proto != 0 && f->tag_proto != VLAN)
+		return SP_R_TAG_PROTO;
+	if (f->tag_proto == VLAN && VID(f->tci) == 0)
+		return SP_R_TAG_PRIORITY;
+	switch (f->proto) {
+	case 0x0800:
+		return f->len < MODEL_ETH + 20 ? SP_R_RUNT : SP_R_NONE;
+	case 0x0806:
+		return f->len < MODEL_ETH + 28 ? SP_R_RUNT : SP_R_NONE;
+	case 0x86dd:
+		return f->len < MODEL_ETH + 40 ? SP_R_RUNT : SP_R_NONE;
+	case VLAN:
+	case SERVICE_VLAN:
+	case OLD_SERVICE_VLAN:
+		return SP_R_INNER_TAG;
+	default:
+		return SP_R_ETHERTYPE;
+	}
+}
+
+/* Why a frame of good form has no business here. */
+static enum sp_reason stranger(const struct model_frame *f, const struct world_port *port,
+			       const struct world_node *session)
+{
+	bool no_source = is_group(f->src) || equal(f->src, world_mac[M_ZERO]);
+	bool tagged = f->tag_proto != 0;
+
+	if (port == NULL)
+		return SP_R_PORT_UNKNOWN;
+	if (session == NULL && (port->port.flags & SP_F_CLOSED))
+		return SP_R_PORT_DOWN;
+	if (no_source)
+		return SP_R_SRC_GROUP;
+	if (port->dev == W_VLAN && !tagged)
+		return SP_R_TAG_MISSING;
+	if (port->dev == W_VLAN && session == NULL)
+		return SP_R_VID_UNBOUND;
+	if (port->dev != W_VLAN && tagged)
+		return SP_R_TAG_UNEXPECTED;
+	return SP_R_SRC_UNBOUND;
+}
+
+/* Whose frame it is; NULL with RET filled in where it is nobody's. */
+static const struct world_node *sender(const struct model_frame *f, struct model_result *ret)
+{
+	uint16_t vid = f->tag_proto ? VID(f->tci) : 0;
+	const struct world_port *port = port_of(f->dev);
+	const struct world_node *session = session_of(f->dev, vid);
+
+	memset(ret, 0, offsetof(struct model_result, dst));
+	ret->reason = form(f);
+	for (size_t i = 0; ret->reason == SP_R_NONE && i < world_n_nodes; i++) {
+		const struct world_node *n = &world_nodes[i];
+
+		if (n->bound && n->dev == f->dev && n->vid == vid &&
+		    equal(world_mac[n->mac], f->src)) {
+			ret->charged = n->port;
+			return n;
+		}
+	}
+	if (ret->reason == SP_R_NONE)
+		ret->reason = stranger(f, port, session);
+	ret->charged = session ? session->port : port ? port->port.port : 0;
+	return NULL;
+}
+
+/* The longest frame on the wire, as `wire_len` of the programs promises to take it. */
+static bool fits(const struct model_frame *f, const struct sp_dst *d)
+{
+	return (f->gso_size ? f->gso_size + 54U : f->len) <= d->max_len;
+}
+
+static void to_group(const struct world *w, const struct model_frame *f, uint32_t segment,
+		     struct model_result *ret)
+{
+	struct sp_dst list[SP_FLOOD_MAX];
+	size_t n = world_flood(w, segment, list);
+	bool too_long = false;
+
+	ret->group = true;
+	if (is_reserved(f->dst)) {
+		ret->reason = SP_R_DST_RESERVED;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].port == ret->charged || (list[i].flags & SP_F_CLOSED))
+			continue;
+		if (fits(f, &list[i]))
+			ret->dst[ret->n_dst++] = list[i];
+		else
+			too_long = true;
+	}
+	if (ret->n_dst == 0)
+		ret->reason = too_long ? SP_R_TOO_LONG : SP_R_NO_LISTENER;
+}
+
+static void to_one(const struct world *w, const struct model_frame *f, uint32_t segment,
+		   struct model_result *ret)
+{
+	ret->reason = SP_R_DST_UNKNOWN;
+	for (size_t i = 0; i < world_n_nodes; i++) {
+		const struct world_node *n = &world_nodes[i];
+		struct sp_dst d = world_dst(w, n);
+
+		if (n->segment != segment || !equal(world_mac[n->mac], f->dst)) /* I2 */
+			continue;
+		if (n->port == ret->charged)
+			ret->reason = SP_R_DST_SAME_PORT;
+		else if (n->flags & SP_F_CLOSED)
+			ret->reason = SP_R_PORT_DOWN;
+		else if (!fits(f, &d))
+			ret->reason = SP_R_TOO_LONG;
+		else {
+			ret->reason = SP_R_NONE;
+			ret->dst[ret->n_dst++] = d;
+		}
+		return;
+	}
+}
+
+void model_steer(const struct world *w, const struct model_frame *f, struct model_result *ret)
+{
+	const struct world_node *from = sender(f, ret);
+
+	if (from == NULL)
+		return;
+	if (is_group(f->dst))
+		to_group(w, f, from->segment, ret);
+	else
+		to_one(w, f, from->segment, ret);
+}
+
+/* XDP has no metadata: what a tc program finds behind no tag is the tag itself here. */
+static bool with_tag_in_frame(const struct model_frame *f, struct model_frame *ret)
+{
+	const uint8_t *b;
+
+	*ret = *f;
+	if (f->tag_proto != 0 || (f->proto != VLAN && f->proto != SERVICE_VLAN))
+		return true;
+	if (f->len < MODEL_ETH + 4)
+		return false;
+	b = model_payload;
+	ret->tag_proto = f->proto;
+	ret->tci = (uint16_t)(b[0] << 8 | b[1]);
+	ret->proto = (uint16_t)(b[2] << 8 | b[3]);
+	ret->len = f->len - 4;
+	return true;
+}
+
+void model_guard(const struct world *w, const struct model_frame *f, struct model_result *ret)
+{
+	const struct world_port *port = port_of(f->dev);
+	const struct world_node *from;
+	struct model_frame seen;
+
+	if (!with_tag_in_frame(f, &seen)) {
+		memset(ret, 0, offsetof(struct model_result, dst));
+		ret->reason = SP_R_RUNT;
+		ret->charged = port ? port->port.port : 0;
+		return;
+	}
+	from = sender(&seen, ret);
+	if (from != NULL && from->port == WORLD_POLICED)
+		ret->reason = SP_R_POLICED;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A network of a test's own: namespaces, a bpffs, taps held as OpenVPN holds them, raw sockets at
+ * far ends. Nothing here needs another program, and all of it ends with the process. Functions
+ * that return an int return a negative errno on failure.
+ */
+#ifndef SALLYPORT_SELFTESTS_NET_H
+#define SALLYPORT_SELFTESTS_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define NET_BPFFS "/run/bpf"
+
+/* Own network and mount namespaces, an empty /run, a bpffs at NET_BPFFS. Needs root. */
+int net_isolate(void);
+
+/* No IPv6 on devices made from now on in this namespace, so that nothing speaks unasked. */
+void net_no_ipv6(void);
+
+/* Make the namespace /run/netns/NAME. */
+int net_netns_add(const char *name);
+
+/* Step into a namespace; returns a descriptor of the one left, for net_leave, which closes it. */
+int net_enter(const char *name);
+void net_leave(int old);
+
+/* A tap, made or taken over, non-blocking as OpenVPN has it; gone when closed. */
+int net_tap_open(const char *name);
+
+/* A raw socket on a device of namespace NETNS (NULL: this one), with a large buffer. */
+int net_packet_open(const char *netns, const char *ifname);
+
+/*
+ * One frame, without waiting more than TIMEOUT_MS: its length; -EAGAIN: none. A tag that the kernel
+ * has taken off is put back. Frames that this host sent are skipped.
+ */
+ssize_t net_packet_recv(int fd, uint8_t *buf, size_t size, int timeout_ms);
+ssize_t net_tap_recv(int fd, uint8_t *buf, size_t size, int timeout_ms);
+
+#endif

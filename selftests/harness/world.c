@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which devices and entries do the tests of the dataplane run against? */
+#include "world.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "link.h"
+#include "net.h"
+
+const uint8_t world_mac[_M_MACS][SP_MAC_LEN] = {
+	[M_A1] = {2, 0, 0, 0, 1, 1},
+	[M_A2] = {2, 0, 0, 0, 1, 2},
+	[M_A3] = {2, 0, 0, 0, 1, 3},
+	[M_N1] = {2, 0, 0, 0, 2, 1},
+	[M_N2] = {2, 0, 0, 0, 2, 2},
+	[M_C1] = {2, 0, 0, 0, 3, 1},
+	[M_S1] = {2, 0, 0, 0, 3, 2},
+	[M_B3] = {2, 0, 0, 0, 4, 3},
+	[M_L1] = {2, 0, 0, 0, 5, 1},
+	[M_P1] = {2, 0, 0, 0, 6, 1},
+	[M_Q1] = {2, 0, 0, 0, 7, 1},
+	[M_NOBODY] = {2, 0, 0, 0, 9, 9},
+	[M_ZERO] = {0},
+	[M_BROADCAST] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+	[M_MULTICAST] = {0x33, 0x33, 0, 0, 0, 1},
+	[M_RESERVED] = {0x01, 0x80, 0xc2, 0, 0, 0},
+	[M_RESERVED_F] = {0x01, 0x80, 0xc2, 0, 0, 0x0f},
+	[M_NEARLY] = {0x01, 0x80, 0xc2, 0, 0, 0x10},
+};
+
+const char *const world_dev_name[_W_DEVS] = {
+	[W_VLAN] = "w-vlan",   [W_MAC] = "w-mac",	 [W_NET1] = "w-net1",
+	[W_NET2] = "w-net2",   [W_NET3] = "w-net3",	 [W_CLOSED] = "w-closed",
+	[W_SMALL] = "w-small", [W_STRANGER] = "w-other",
+};
+
+#define NETNS_PORT(d, number, seg, fl, len)                                                        \
+	{                                                                                          \
+		(d),                                                                               \
+		{                                                                                  \
+			.port = (number), .segment = (seg), .kind = SP_PORT_NETNS, .flags = (fl),  \
+			.max_len = (len)                                                           \
+		}                                                                                  \
+	}
+
+const struct world_port world_ports[] = {
+	{W_VLAN,
+	 {.port = 1, .kind = SP_PORT_VPN, .flags = SP_F_VLAN_MODE, .max_len = WORLD_MAX_LEN}},
+	{W_MAC, {.port = 2, .kind = SP_PORT_VPN, .max_len = WORLD_MAX_LEN}},
+	NETNS_PORT(W_NET1, 11, 1, 0, WORLD_MAX_LEN),
+	NETNS_PORT(W_NET2, 12, 1, 0, WORLD_MAX_LEN),
+	NETNS_PORT(W_NET3, 13, 2, 0, WORLD_MAX_LEN),
+	NETNS_PORT(W_CLOSED, 14, 1, SP_F_CLOSED, WORLD_MAX_LEN),
+	NETNS_PORT(W_SMALL, 15, 1, 0, WORLD_SMALL_LEN),
+};
+const size_t world_n_ports = SP_ARRAY_SIZE(world_ports);
+
+const struct world_node world_nodes[] = {
+	{W_VLAN, 101, M_A1, 1, 101, true, 0, WORLD_MAX_LEN},
+	{W_VLAN, 102, M_A2, 1, 102, true, 0, WORLD_MAX_LEN},
+	{W_MAC, 0, M_A3, 1, 103, true, 0, WORLD_MAX_LEN},
+	{W_NET1, 0, M_N1, 1, 11, true, 0, WORLD_MAX_LEN},
+	{W_NET2, 0, M_N2, 1, 12, true, 0, WORLD_MAX_LEN},
+	{W_CLOSED, 0, M_C1, 1, 14, false, SP_F_CLOSED, WORLD_MAX_LEN},
+	{W_SMALL, 0, M_S1, 1, 15, true, 0, WORLD_SMALL_LEN},
+	/* The same addresses in another segment (VLAN mode allows it). */
+	{W_VLAN, 201, M_A1, 2, 201, true, 0, WORLD_MAX_LEN},
+	{W_MAC, 0, M_B3, 2, 203, true, 0, WORLD_MAX_LEN},
+	{W_NET3, 0, M_N1, 2, 13, true, 0, WORLD_MAX_LEN},
+	{W_VLAN, 301, M_L1, 3, 301, true, 0, WORLD_MAX_LEN},
+	{W_VLAN, 401, M_P1, 4, WORLD_POLICED, true, 0, WORLD_MAX_LEN},
+	{W_VLAN, 501, M_Q1, WORLD_NO_FLOOD, 501, true, 0, WORLD_MAX_LEN},
+};
+const size_t world_n_nodes = SP_ARRAY_SIZE(world_nodes);
+
+static uint8_t kind_of(enum world_dev d)
+{
+	return d == W_VLAN || d == W_MAC ? SP_PORT_VPN : SP_PORT_NETNS;
+}
+
+struct sp_dst world_dst(const struct world *w, const struct world_node *n)
+{
+	return (struct sp_dst){.ifindex = w->ifindex[n->dev],
+			       .port = n->port,
+			       .vid = n->vid,
+			       .max_len = n->max_len,
+			       .kind = kind_of(n->dev),
+			       .flags = n->flags};
+}
+
+size_t world_flood(const struct world *w, uint32_t segment, struct sp_dst ret[SP_FLOOD_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < world_n_nodes && segment != WORLD_NO_FLOOD; i++) {
+		const struct world_node *node = &world_nodes[i];
+
+		if (node->segment != segment)
+			continue;
+		ret[n] = world_dst(w, node);
+		if (node->dev == W_MAC) /* I3 */
+			memcpy(ret[n].mac, world_mac[node->mac], SP_MAC_LEN);
+		n++;
+	}
+	return n;
+}
+
+int world_dev_of(const struct world *w, uint32_t ifindex)
+{
+	for (int d = 0; d < _W_DEVS; d++)
+		if (w->ifindex[d] == ifindex)
+			return d;
+	return -ENODEV;
+}
+
+/* --- devices --- */
+
+static int make_tap(struct world *w, enum world_dev d)
+{
+	int r = net_tap_open(world_dev_name[d]);
+
+	if (r < 0)
+		return r;
+	w->tap[d] = r;
+	w->ifindex[d] = if_nametoindex(world_dev_name[d]);
+	return w->ifindex[d] ? 0 : -ENODEV;
+}
+
+static int make_veth(struct world *w, enum world_dev d)
+{
+	const uint8_t *mac = world_mac[d == W_NET2 ? M_N2 : M_N1];
+	char peer[16];
+	struct link_info info;
+	int old, r;
+
+	snprintf(peer, sizeof(peer), "%s-far", world_dev_name[d]);
+	r = link_veth_make(world_dev_name[d], "far", peer, mac, 1500, &info);
+	if (r < 0)
+		return r;
+	w->ifindex[d] = info.ifindex;
+	old = net_enter("far");
+	if (old < 0)
+		return old;
+	r = link_get(peer, &info);
+	if (r == 0)
+		r = link_set_up(info.ifindex, true);
+	net_leave(old);
+	return r;
+}
+
+static int make_devices(struct world *w, bool live)
+{
+	int r = 0;
+
+	for (int d = 0; d < _W_DEVS && r == 0; d++)
+		r = live && (d == W_NET1 || d == W_NET2 || d == W_NET3) ? make_veth(w, d)
+									: make_tap(w, d);
+	return r;
+}
+
+static int attach_devices(struct world *w, bool live)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < world_n_ports && r == 0; i++) {
+		uint32_t ifindex = w->ifindex[world_ports[i].dev];
+
+		if (live)
+			r = dataplane_attach(w->dp, ifindex, &world_ports[i].port);
+		else if (bpf_map_update_elem(dataplane_map_fd(w->dp, "ports"), &ifindex,
+					     &world_ports[i].port, BPF_ANY) < 0)
+			r = -errno;
+	}
+	for (int d = 0; d < _W_DEVS && r == 0; d++) /* D2 */
+		r = link_set_up(w->ifindex[d], true);
+	return r;
+}
+
+/* --- entries --- */
+
+static int add_node(struct world *w, const struct world_node *n)
+{
+	const uint8_t *mac = world_mac[n->mac];
+	struct sp_dst dst = world_dst(w, n);
+	struct sp_vid vid = {.segment = n->segment, .port = n->port, .generation = n->port};
+	struct sp_bind bind = {.segment = n->segment, .port = n->port, .generation = n->port};
+	int r = dataplane_fdb_set(w->dp, n->segment, mac, &dst);
+
+	if (r == 0 && n->vid)
+		r = dataplane_vid_set(w->dp, w->ifindex[n->dev], n->vid, &vid);
+	if (r == 0 && n->bound) /* D1 */
+		r = dataplane_bind(w->dp, w->ifindex[n->dev], n->vid, mac, &bind);
+	return r;
+}
+
+static int add_entries(struct world *w)
+{
+	struct sp_dst list[SP_FLOOD_MAX];
+	int r = 0;
+
+	for (uint32_t segment = 1; segment <= WORLD_NO_FLOOD && r == 0; segment++) {
+		size_t n = world_flood(w, segment, list);
+
+		r = dataplane_flood_set(w->dp, segment, list, n);
+	}
+	for (size_t i = 0; i < world_n_nodes && r == 0; i++)
+		r = add_node(w, &world_nodes[i]);
+	return r;
+}
+
+/* One byte a second, and in debt for longer than any test runs: full from now on. */
+static int fill_bucket(struct world *w)
+{
+	uint32_t port = WORLD_POLICED;
+	struct sp_police p = {.bytes_per_s = 1, .bytes_next_ns = UINT64_MAX / 2};
+
+	return bpf_map_update_elem(dataplane_map_fd(w->dp, "police"), &port, &p, BPF_ANY) < 0
+		       ? -errno
+		       : 0;
+}
+
+int world_open(struct world *w, const struct world_options *o)
+{
+	struct dataplane_options options = {.bpffs = NET_BPFFS,
+					    .max_bindings = 1024,
+					    .max_ports = WORLD_PORTS,
+					    .sampling = true,
+					    .force_clsact = o->force_clsact,
+					    .unpinned = !o->live};
+	_cleanup_free_
+	char *error = NULL;
+	int r;
+
+	*w = (struct world){.dp = NULL};
+	for (int d = 0; d < _W_DEVS; d++)
+		w->tap[d] = -1;
+	r = dataplane_open(&options, &w->dp, &error);
+	if (r == 0)
+		r = make_devices(w, o->live);
+	if (r == 0)
+		r = attach_devices(w, o->live);
+	if (r == 0)
+		r = add_entries(w);
+	if (r == 0)
+		r = fill_bucket(w);
+	if (r < 0) {
+		fprintf(stderr, "world: %s%s%s\n", strerror(-r), error ? ": " : "", error ?: "");
+		world_close(w);
+	}
+	return r;
+}
+
+void world_close(struct world *w)
+{
+	for (int d = 0; d < _W_DEVS; d++) {
+		closep(&w->tap[d]);
+		w->tap[d] = -1;
+		if (w->ifindex[d])
+			link_remove(w->ifindex[d]);
+		w->ifindex[d] = 0;
+	}
+	dataplane_close(w->dp);
+	w->dp = NULL;
+}

@@ -54,8 +54,9 @@ static __noinline enum sp_reason explain_unbound(const struct frame *f, struct o
 	return f->tag ? SP_R_TAG_UNEXPECTED : SP_R_SRC_UNBOUND;
 }
 
-/* Count, and say whether this one is to be sampled. */
-static __always_inline bool count_drop(enum sp_reason reason, const struct owner *o, __u32 len)
+/* Count. Returns the reason's count where this frame is to be sampled, or NULL. */
+static __always_inline struct sp_reason_count *count_drop(enum sp_reason reason,
+							  const struct owner *o, __u32 len)
 {
 	__u32 port = o->port, index = reason;
 	struct sp_reason_count *r;
@@ -71,26 +72,28 @@ static __always_inline bool count_drop(enum sp_reason reason, const struct owner
 	}
 	r = bpf_map_lookup_elem(&reasons, &index);
 	if (!r)
-		return false;
+		return NULL;
 	r->frames++;
 	r->bytes += len;
 	if (!sp_sampling)
-		return false;
+		return NULL;
 	now = bpf_ktime_get_coarse_ns();
 	if (now < r->next_ns)
-		return false;
+		return NULL;
 	r->next_ns = now + sp_sample_ns;
-	r->sampled++;
-	return true;
+	return r;
 }
 
-static __always_inline struct sp_event *new_event(enum sp_reason reason, enum sp_hook hook,
-						  const struct frame *f, const struct owner *o)
+/* NULL: the reader is behind; the frame is counted all the same. */
+static __always_inline struct sp_event *new_event(struct sp_reason_count *r, enum sp_reason reason,
+						  enum sp_hook hook, const struct frame *f,
+						  const struct owner *o)
 {
 	struct sp_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
 	if (!e)
 		return NULL;
+	r->sampled++;
 	e->time_ns = bpf_ktime_get_ns();
 	e->ifindex = f->ifindex;
 	e->port = o->port;

@@ -13,12 +13,14 @@ char LICENSE[] SEC("license") = "GPL";
 static __noinline int drop_xdp(struct xdp_md *xdp, const struct frame *f, const struct owner *o,
 			       __u32 reason)
 {
+	struct sp_reason_count *r;
 	struct sp_event *e;
 	__u32 n;
 
-	if (!f || !o || !count_drop(reason, o, f->len))
+	if (!f || !o)
 		return 0;
-	e = new_event(reason, SP_HOOK_GUARD, f, o);
+	r = count_drop(reason, o, f->len);
+	e = r ? new_event(r, reason, SP_HOOK_GUARD, f, o) : NULL;
 	if (!e)
 		return 0;
 	n = snap(xdp->data_end - xdp->data);

@@ -11,12 +11,14 @@ static __noinline int drop_skb(struct __sk_buff *skb, const struct frame *f, con
 			       __u32 reason_hook)
 {
 	enum sp_reason reason = reason_hook & 0xff;
+	struct sp_reason_count *r;
 	struct sp_event *e;
 	__u32 n;
 
-	if (!f || !o || !count_drop(reason, o, f->len))
+	if (!f || !o)
 		return 0;
-	e = new_event(reason, reason_hook >> 8, f, o);
+	r = count_drop(reason, o, f->len);
+	e = r ? new_event(r, reason, reason_hook >> 8, f, o) : NULL;
 	if (!e)
 		return 0;
 	n = snap(skb->len);

@@ -16,7 +16,7 @@
 /* How often a wait looks whether anybody still wants the answer. */
 #define SLICE_US 100000
 /* Between two tries to reach a daemon that is not there. */
-#define RETRY_US 250000
+#define RETRY_US 250000L
 /* Strangers' replies on one connection before it counts as garbage. */
 #define STALE_MAX 64
 
@@ -201,7 +201,7 @@ int connect_finish(struct connect_call *c, struct connect_answer *ret)
 	const struct timespec pause = {.tv_nsec = RETRY_US * 1000};
 
 	while (client_now_us() < c->give_up_us) {
-		uint64_t until = earlier(c->give_up_us, client_now_us() + 4 * RETRY_US);
+		uint64_t until = earlier(c->give_up_us, client_now_us() + 4UL * RETRY_US);
 		int r;
 
 		if (connect_abandoned(c))

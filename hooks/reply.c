@@ -4,13 +4,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/cleanup.h"
 #include "sallyport/limits.h"
 
 #define BACKOFF_MAX 3600
-#define RETRY_MAX_MS (3600 * 1000)
+#define RETRY_MAX_MS 3600000
 
 void reason_copy(char ret[REASON_MAX], const char *text)
 {
@@ -25,7 +27,7 @@ void reason_copy(char ret[REASON_MAX], const char *text)
 		ret[n++] = (char)(*text >= ' ' && *text < 0x7f ? *text : '?');
 	ret[n] = '\0';
 	if (n == 0)
-		strcpy(ret, "refused");
+		snprintf(ret, REASON_MAX, "refused");
 }
 
 static int get_bool(const json_t *reply, const char *key, bool *ret)
@@ -112,8 +114,10 @@ static bool args_vlan_pvid(char *args)
 
 static bool args_ifconfig_push(char *args)
 {
-	return is_address(AF_INET, next_word(&args)) && is_address(AF_INET, next_word(&args)) &&
-	       !args;
+	const char *address = next_word(&args);
+	const char *netmask = next_word(&args);
+
+	return is_address(AF_INET, address) && is_address(AF_INET, netmask) && !args;
 }
 
 static bool args_ifconfig_ipv6_push(char *args)
@@ -200,9 +204,10 @@ static int get_config(const json_t *reply, char **ret)
 	config = malloc(len + 2);
 	if (!config)
 		return -ENOMEM;
-	memcpy(config, text, len + 1);
+	memcpy(config, text, len);
 	if (len > 0 && text[len - 1] != '\n')
-		strcpy(config + len, "\n");
+		config[len++] = '\n';
+	config[len] = '\0';
 	*ret = config;
 	return 0;
 }

@@ -14,7 +14,7 @@
 #define SP_ADDR_STRLEN 64 /* an address, with prefix or port, as text */
 
 /* Control socket. */
-#define SP_MSG_MAX (64 * 1024)	/* one JSON message */
+#define SP_MSG_MAX 65536	/* one JSON message */
 #define SP_CLIENTS_MAX 512	/* connections at once */
 #define SP_HOOK_DEADLINE_MS 200 /* the longest a hook holds OpenVPN's thread */
 #define SP_DEFER_MAX_MS 30000	/* the longest a deferred answer may take */

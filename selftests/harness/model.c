@@ -97,6 +97,7 @@ static const struct world_node *sender(const struct model_frame *f, struct model
 	const struct world_node *session = session_of(f->dev, vid);
 
 	memset(ret, 0, offsetof(struct model_result, dst));
+	ret->len = f->len;
 	ret->reason = form(f);
 	for (size_t i = 0; ret->reason == SP_R_NONE && i < world_n_nodes; i++) {
 		const struct world_node *n = &world_nodes[i];
@@ -205,6 +206,7 @@ void model_guard(const struct world *w, const struct model_frame *f, struct mode
 
 	if (!with_tag_in_frame(f, &seen)) {
 		memset(ret, 0, offsetof(struct model_result, dst));
+		ret->len = f->len;
 		ret->reason = SP_R_RUNT;
 		ret->charged = port ? port->port.port : 0;
 		return;

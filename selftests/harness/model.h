@@ -26,6 +26,7 @@ extern const uint8_t model_payload[4];
 struct model_result {
 	enum sp_reason reason; /* SP_R_NONE: it goes on */
 	uint32_t charged; /* the port that the drop, or else the arrival, is counted for; 0: none */
+	uint16_t len;	  /* of the frame, without its tag */
 	bool group;	  /* copies, not the frame itself */
 	size_t n_dst;
 	struct sp_dst dst[SP_FLOOD_MAX];

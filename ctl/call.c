@@ -80,14 +80,16 @@ int call_exchange(const struct ctl *ctl, int fd, const json_t *request, json_t *
 			return r;
 		more = json_is_true(json_object_get(page, "more"));
 	}
-	if (client_reply_error(reply, NULL) == 0) {
-		json_object_del(reply, "v");
-		json_object_del(reply, "ok");
-		json_object_del(reply, "id");
-		json_object_del(reply, "more");
-	}
 	*ret = TAKE_PTR(reply);
 	return 0;
+}
+
+void call_strip(json_t *reply)
+{
+	json_object_del(reply, "v");
+	json_object_del(reply, "ok");
+	json_object_del(reply, "id");
+	json_object_del(reply, "more");
 }
 
 /* jansson frees without wiping. */
@@ -112,6 +114,7 @@ int call_run(const struct ctl *ctl, json_t *request, json_t **ret)
 		return call_unreachable(ctl, r);
 	if (client_reply_error(reply, NULL) < 0)
 		return call_refused(ctl, reply);
+	call_strip(reply);
 	*ret = TAKE_PTR(reply);
 	return CTL_OK;
 }
@@ -239,7 +242,8 @@ int call_usage(const struct ctl_args *args, const char *format, ...)
  */
 static void print(const json_t *document, size_t flags)
 {
-	json_dumpf(document, stdout, flags | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+	json_dumpf(document, stdout,
+		   flags | JSON_ENSURE_ASCII | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
 	fputc('\n', stdout);
 	fflush(stdout);
 }

@@ -19,11 +19,13 @@ void call_set_int(json_t *request, const char *name, int64_t n);
 int call_connect(const struct ctl *ctl);
 
 /*
- * One request on FD, its reply in *RET, "ok" or not; the pages of a list are joined to one "items",
- * and what belongs to the envelope ("v", "ok", "id", "more") is taken out of a good one. Negative
- * errno where there was no reply; nothing is printed.
+ * One request on FD, its reply in *RET, "ok" or not; the pages of a list are joined to one "items".
+ * Negative errno where there was no reply; nothing is printed.
  */
 int call_exchange(const struct ctl *ctl, int fd, const json_t *request, json_t **ret);
+
+/* Take out of a good reply what belongs to the envelope: "v", "ok", "id", "more". */
+void call_strip(json_t *reply);
 
 /*
  * Connect, ask, and print what went wrong, if anything did. REQUEST is taken and wiped: it may

@@ -55,7 +55,9 @@ static void check_version(struct doctor *d)
 	}
 	r = doctor_run(path, (const char *const[]){"openvpn", "--version", NULL}, out, sizeof(out),
 		       RUN_TIMEOUT_MS);
-	out[strcspn(out, "[\n")] = '\0'; /* the name of the platform and so on */
+	out[strcspn(out, "[\n")] = '\0'; /* what it was built with */
+	while (out[0] && out[strlen(out) - 1] == ' ')
+		out[strlen(out) - 1] = '\0';
 	/* 2.5 and older end --version with 1 */
 	if ((r != 0 && r != 1) || doctor_openvpn_version(out, &major, &minor) < 0)
 		doctor_add(d, DOCTOR_FAIL, "OpenVPN", "reinstall it", "%s --version: %s", path,

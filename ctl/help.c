@@ -14,7 +14,7 @@ static void print_option(FILE *f, const struct ctl_option *o)
 	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
 		 o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name, o->value ? " " : "",
 		 o->value ? o->value : "");
-	fprintf(f, "  %-26s %s\n", left, o->help);
+	fprintf(f, "  %-31s %s\n", left, o->help);
 }
 
 static void print_options(FILE *f, const char *title, const struct ctl_option *options)
@@ -42,7 +42,7 @@ static void print_all(FILE *f, const char *group)
 			continue;
 		snprintf(left, sizeof(left), "%s%s%s %s", c->group ? c->group : "",
 			 c->group ? " " : "", c->name, c->args ? c->args : "");
-		fprintf(f, "  %-26s %s\n", left, c->help);
+		fprintf(f, "  %-31s %s\n", left, c->help);
 	}
 }
 

@@ -63,6 +63,7 @@ static int ask(struct top *t, const char *op, json_t **ret)
 		screen_leave(&t->screen);
 		return call_refused(t->ctl, reply);
 	}
+	call_strip(reply);
 	*ret = TAKE_PTR(reply);
 	return CTL_OK;
 }

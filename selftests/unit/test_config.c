@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Is every mistake in sallyportd.conf found, and told with its line? And is every option
+ * documented? */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "loader/config.h"
+
+#define FIT "[instance a]\nconfig = /x\n"
+
+static const struct {
+	const char *text;
+	const char *error; /* a part of what is reported; NULL: fit */
+} rows[] = {
+	{FIT, NULL},
+	{"# nothing\n; nothing\n\n" FIT, NULL},
+	{"", "expected at least one [instance NAME]"},
+	{"[instance a]\n", "expected at least one [instance NAME]"},
+	{"[instance a]\ntap = x\n", "f:2: [instance a]: config is missing"},
+	{FIT "[instance a]\nconfig = /y\n", "f:4: config: given twice in [instance a]"},
+	{FIT "[daemon]\nworkers = 1\n[instance a]\nconfig = /y\n",
+	 "f:6: [instance a]: a second one"},
+	{FIT "[instance b]\nconfig = /y\ntap = sp-a\n", "both on tap sp-a"},
+	{FIT "mode = bridge\n", "f:3: mode: 'bridge': expected vlan or mac"},
+	{FIT "mtu = 9001\n", "f:3: mtu: '9001': expected a number from 576 to 9000"},
+	{FIT "mtu = 0x600\n", "f:3: mtu: '0x600'"},
+	{FIT "mtu = 1500\nmtu = 1500\n", "f:4: mtu: given twice"},
+	{FIT "tap = ../../etc\n", "f:3: tap: '../../etc'"},
+	{FIT "user = no-such-user-here\n", "f:3: user: 'no-such-user-here'"},
+	{FIT "colour = red\n", "f:3: 'colour': [instance a] has no such option"},
+	{FIT "[colours]\nred = 1\n", "f:4: [colours]: expected"},
+	{FIT "[daemon]\nworkers = 17\n", "f:4: workers: '17': expected a number from 1 to 16"},
+	{FIT "[daemon]\nlog-level = loud\n", "f:4: log-level: 'loud'"},
+	{FIT "[session]\nrate-bytes = 10X\n", "f:4: rate-bytes: '10X'"},
+	{FIT "[session]\nrate-bytes = 99999999999G\n", "f:4: rate-bytes"},
+	{FIT "[session]\nreserved-macs = 02:00:00:00:00:01, x\n", "f:4: reserved-macs: 'x'"},
+	{FIT "[dataplane]\nsampling = maybe\n", "f:4: sampling: 'maybe': expected yes or no"},
+	{FIT "nonsense\n", "f:3: expected [section]"},
+};
+
+static void test_rows(void **state)
+{
+	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++) {
+		_cleanup_(config_freep) struct config *c = NULL;
+		_cleanup_free_
+		char *report = NULL;
+		size_t size = 0;
+		FILE *f = open_memstream(&report, &size);
+		int r = config_parse("f", rows[i].text, strlen(rows[i].text), &c, f);
+
+		fclose(f);
+		if ((r == 0) != (rows[i].error == NULL) ||
+		    (rows[i].error && !strstr(report, rows[i].error)))
+			fail_msg("row %zu: %d, expected '%s', got '%s'", i, r,
+				 rows[i].error ? rows[i].error : "no mistake", report);
+	}
+}
+
+static void test_all_mistakes(void **state)
+{
+	static const char text[] = FIT "mtu = 1\nmode = x\n[daemon]\nworkers = 0\n";
+	_cleanup_free_
+	char *report = NULL;
+	struct config *c = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&report, &size);
+
+	assert_int_equal(config_parse("f", text, sizeof(text) - 1, &c, f), -EINVAL);
+	fclose(f);
+	assert_null(c);
+	assert_non_null(strstr(report, "f:3: mtu"));
+	assert_non_null(strstr(report, "f:4: mode"));
+	assert_non_null(strstr(report, "f:6: workers"));
+}
+
+static void test_values(void **state)
+{
+	static const char text[] =
+		"[session]\nrate-bytes = 12M\nreserved-macs = 02:00:00:00:00:01,02:00:00:00:00:02\n"
+		"[instance lab]\nconfig = /etc/x.conf\nmode = mac\nmtu = 1400\nuser = 0\n"
+		"management = /run/m.sock\n";
+	_cleanup_(config_freep) struct config *c = NULL;
+
+	assert_int_equal(config_parse("f", text, sizeof(text) - 1, &c, stderr), 0);
+	assert_int_equal(c->rate_bytes, 12000000);
+	assert_int_equal(c->n_reserved, 2);
+	assert_int_equal(c->reserved[1][5], 2);
+	assert_int_equal(c->n_instances, 1);
+	assert_string_equal(c->instances[0].tap, "sp-lab");
+	assert_false(c->instances[0].vlan_mode);
+	assert_int_equal(c->instances[0].mtu, 1400);
+	assert_int_equal(c->instances[0].uid, 0);
+	assert_string_equal(c->instances[0].management, "/run/m.sock");
+	assert_int_equal(c->max_bindings, SP_DEF_BINDINGS);
+}
+
+static char *slurp(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char *text = calloc(1, 65536);
+
+	assert_non_null(f);
+	assert_true(fread(text, 1, 65535, f) > 0);
+	fclose(f);
+	return text;
+}
+
+/* The example has every option, each is in the man page, and the example is fit. */
+static void test_documents(void **state)
+{
+	_cleanup_free_
+	char *example = slurp("docs/sallyportd.conf.example");
+	_cleanup_free_
+	char *man = slurp("man/sallyportd.conf.5");
+	_cleanup_free_
+	char *source = slurp("loader/config.c");
+	_cleanup_(config_freep) struct config *c = NULL;
+	unsigned int n = 0;
+
+	assert_int_equal(config_load("docs/sallyportd.conf.example", &c, stderr), 0);
+	for (char *p = source; (p = strpbrk(p, "KI")); p++) {
+		char name[32], line[64];
+
+		if (sscanf(p, "K(\"%*[a-z]\", \"%31[a-z-]\"", name) != 1 &&
+		    sscanf(p, "I(\"%31[a-z-]\"", name) != 1)
+			continue;
+		n++;
+		snprintf(line, sizeof(line), "\n%s = ", name);
+		if (!strstr(example, line))
+			fail_msg("docs/sallyportd.conf.example lacks %s", name);
+		if (!strstr(man, name))
+			fail_msg("man/sallyportd.conf.5 lacks %s", name);
+	}
+	assert_true(n >= 27);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_all_mistakes),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_documents),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

@@ -304,7 +304,7 @@ static bool same_tap(const struct config_instance *a, const struct config_instan
 	return strcmp(a->tap, b->tap) == 0 && a->vlan_mode == b->vlan_mode && a->mtu == b->mtu;
 }
 
-/* Instances that went, or that are refused and may be fit now, or whose tap is another. */
+/* Instances that went, or whose tap is another. */
 static void drop_instances(struct daemon *d, const struct config *next)
 {
 	struct instance *i, *tmp;
@@ -313,7 +313,7 @@ static void drop_instances(struct daemon *d, const struct config *next)
 	{
 		struct config_instance *c = find_config(next, i->name);
 
-		if (!c || i->state == INSTANCE_REFUSED || !same_tap(i->config, c))
+		if (!c || !same_tap(i->config, c))
 			instance_free(i, i->link.ifindex != 0);
 		else
 			i->config = c;
@@ -326,7 +326,11 @@ static void add_instances(struct daemon *d)
 		struct config_instance *c = &d->config->instances[n];
 		struct instance *i = instance_find(d, c->name);
 
-		if (!i && instance_new(d, c, &i) == 0)
+		if (i)
+			instance_retry(i);
+		else if (instance_new(d, c, &i) < 0)
+			i = NULL;
+		if (i)
 			instance_start(i);
 		if (i)
 			vids_set_rest(i->vids, (uint64_t)d->config->vid_rest_s * 1000000);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <utlist.h>
 
 #include "daemon.h"
@@ -115,6 +116,22 @@ static int make_tap(struct instance *i)
 	return r;
 }
 
+/*
+ * Refused at a restart, over a tap that was programmed before: what is live stays, nothing new
+ * comes in (I4).
+ */
+static void keep_programmed(struct instance *i)
+{
+	struct sp_port port;
+
+	if (link_get(i->config->tap, &i->link) == 0 &&
+	    dataplane_port_get(i->daemon->dp, i->link.ifindex, &port) == 0 &&
+	    portnum_take(i->daemon->portnums, port.port) == 0)
+		i->port = port.port;
+	else
+		memset(&i->link, 0, sizeof(i->link));
+}
+
 static int bring_up(struct instance *i)
 {
 	char reason[128];
@@ -127,6 +144,7 @@ static int bring_up(struct instance *i)
 		char *why = i->reason;
 
 		i->reason = NULL;
+		keep_programmed(i);
 		set_state(i, INSTANCE_REFUSED, why ? why : "its OpenVPN configuration is not fit");
 		return 0;
 	}
@@ -138,6 +156,11 @@ static int bring_up(struct instance *i)
 	}
 	set_state(i, i->link.carrier ? INSTANCE_UP : INSTANCE_IDLE, NULL);
 	return 0;
+}
+
+int instance_retry(struct instance *i)
+{
+	return i->state == INSTANCE_REFUSED ? bring_up(i) : 0;
 }
 
 int instance_new(struct daemon *d, struct config_instance *config, struct instance **ret)
@@ -167,7 +190,8 @@ void instance_free(struct instance *i, bool remove)
 {
 	struct daemon *d = i->daemon;
 
-	mgmt_free(i->mgmt);
+	i->mgmt = mgmt_free(i->mgmt);
+	sd_event_source_disable_unref(i->recheck);
 	if (remove) {
 		session_end_instance(i, 0, "the instance was removed");
 		link_set_up(i->link.ifindex, false);
@@ -182,42 +206,130 @@ void instance_free(struct instance *i, bool remove)
 
 /* --- is OpenVPN there, and is it the one we know? --- */
 
-void instance_saw_pid(struct instance *i, int64_t pid)
+/* A hook that was deferred may speak for this long after its OpenVPN is gone. */
+#define RETIRED_US (2ULL * SP_DEFER_MAX_MS * 1000)
+
+static void retire(struct instance *i, int64_t pid)
 {
-	if (pid <= 0 || pid == i->openvpn_pid)
-		return;
+	unsigned int n = i->next_retired++ % INSTANCE_RETIRED;
+
+	i->retired[n].pid = pid;
+	i->retired[n].until_us = client_now_us() + RETIRED_US;
+}
+
+static bool is_retired(const struct instance *i, int64_t pid)
+{
+	for (unsigned int n = 0; n < INSTANCE_RETIRED; n++)
+		if (i->retired[n].pid == pid && client_now_us() < i->retired[n].until_us)
+			return true;
+	return false;
+}
+
+static void set_pid(struct instance *i, int64_t pid)
+{
+	if (i->openvpn_pid)
+		retire(i, i->openvpn_pid);
 	i->openvpn_pid = pid;
 	/* kill -9 of the old process fired no hook: whatever it served is gone. */
 	session_end_instance(i, pid, "OpenVPN was restarted");
-	if (i->mgmt)
-		mgmt_poke(i->mgmt);
 }
 
-/* What OpenVPN has and we do not cannot send a frame; end it, so that it comes again. */
-static void on_status(int error, const struct mgmt_client *clients, size_t n, void *arg)
+bool instance_saw_pid(struct instance *i, int64_t pid)
 {
-	struct instance *i = arg;
+	if (pid <= 0 || pid == i->openvpn_pid)
+		return true;
+	if (is_retired(i, pid))
+		return false;
+	set_pid(i, pid);
+	if (i->mgmt)
+		mgmt_poke(i->mgmt);
+	return true;
+}
+
+static bool is_client(const struct mgmt_client *c, const struct session_key *k)
+{
+	return c->time_unix == k->time_unix && strcmp(c->common_name, k->common_name) == 0;
+}
+
+static void end_missing(struct instance *i, const struct mgmt_client *clients, size_t n)
+{
 	struct session *s, *next;
 
-	if (error < 0)
-		return;
 	HASH_ITER(hh_id, i->daemon->sessions_by_id, s, next)
 	{
 		bool found = false;
 
-		for (size_t k = 0; s->instance == i && k < n && !found; k++)
-			found = clients[k].time_unix == s->key.time_unix &&
-				strcmp(clients[k].common_name, s->key.common_name) == 0;
-		if (s->instance == i && !found && s->daemon_pid == i->openvpn_pid)
+		if (s->instance != i || s->daemon_pid != i->openvpn_pid)
+			continue;
+		for (size_t k = 0; k < n && !found; k++)
+			found = is_client(&clients[k], &s->key);
+		if (!found)
 			session_end(s, "OpenVPN does not have it");
 	}
+}
+
+/* OpenVPN's hand-window: a client that is younger may still be logging in. */
+#define YOUNG_S 60
+
+static bool is_known(const struct instance *i, const struct mgmt_client *c)
+{
+	for (struct session *s = i->daemon->sessions_by_key; s; s = s->hh_key.next)
+		if (s->instance == i && is_client(c, &s->key))
+			return true;
+	return false;
+}
+
+static void on_status(int error, const struct mgmt_client *clients, size_t n, void *arg);
+
+static int on_recheck(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct instance *i = arg;
+
+	i->recheck = sd_event_source_disable_unref(i->recheck);
+	if (i->mgmt)
+		mgmt_status(i->mgmt, on_status, i);
+	return 0;
+}
+
+/* What OpenVPN has and we do not cannot send a frame; it is ended, so that it comes again. */
+static void kill_unknown(struct instance *i, const struct mgmt_client *clients, size_t n)
+{
+	bool young = false;
+
+	for (size_t k = 0; k < n; k++) {
+		if (is_known(i, &clients[k]))
+			continue;
+		if (clients[k].time_unix > time(NULL) - YOUNG_S) {
+			young = true;
+			continue;
+		}
+		log_event(LOG_WARNING, "client without a session: killed", "INSTANCE", i->name,
+			  "COMMON_NAME", clients[k].common_name, NULL);
+		mgmt_kill(i->mgmt, clients[k].ip, clients[k].port, clients[k].time_unix, NULL,
+			  NULL);
+	}
+	if (young && !i->recheck)
+		sd_event_add_time_relative(i->daemon->event, &i->recheck, CLOCK_MONOTONIC,
+					   (YOUNG_S + 1) * 1000000ULL, 1000000, on_recheck, i);
+}
+
+static void on_status(int error, const struct mgmt_client *clients, size_t n, void *arg)
+{
+	struct instance *i = arg;
+
+	if (error < 0)
+		return;
+	end_missing(i, clients, n);
+	kill_unknown(i, clients, n);
 }
 
 static void on_mgmt_up(struct mgmt *m, int64_t pid, void *arg)
 {
 	struct instance *i = arg;
 
-	instance_saw_pid(i, pid);
+	/* First hand: this one is alive, whatever its number was before. */
+	if (pid > 0 && pid != i->openvpn_pid)
+		set_pid(i, pid);
 	mgmt_status(m, on_status, i);
 }
 
@@ -249,9 +361,14 @@ int instance_start(struct instance *i)
 
 static void link_changed(struct instance *i, const struct link_info *info)
 {
-	if (i->state == INSTANCE_REFUSED)
-		return;
 	i->link = *info;
+	if (!info->up && i->state != INSTANCE_REFUSED) {
+		/* Somebody took it down: that says nothing of OpenVPN, which the next event tells.
+		 */
+		log_event(LOG_WARNING, "the tap was set down: up again", "INSTANCE", i->name, NULL);
+		link_set_up(i->link.ifindex, true);
+		return;
+	}
 	if (!info->carrier) {
 		lost(i);
 	} else if (i->state == INSTANCE_IDLE) {
@@ -281,13 +398,15 @@ void instance_link_changed(struct daemon *d, const struct link_info *info, bool 
 
 		if (info && info->ifindex != i->link.ifindex)
 			continue;
-		if (i->state == INSTANCE_REFUSED)
+		if (!i->link.ifindex)
 			continue;
 		if (gone || link_get_index(i->link.ifindex, &now) == -ENODEV)
 			tap_gone(i);
 		else
 			link_changed(i, info ? info : &now);
 	}
-	if (info && gone)
+	if (!info)
+		workload_look_again(d);
+	else if (gone)
 		workload_link_gone(d, info->ifindex);
 }

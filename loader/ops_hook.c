@@ -39,8 +39,18 @@ static struct instance *caller_instance(struct daemon *d, struct request *r, con
 			     name, request_uid(r));
 		return NULL;
 	}
-	instance_saw_pid(i, arg_int(args, "daemon_pid", 0));
 	return i;
+}
+
+/* The same for what only a living OpenVPN may ask. */
+static struct instance *living_instance(struct daemon *d, struct request *r, const json_t *args)
+{
+	struct instance *i = caller_instance(d, r, args);
+
+	if (!i || instance_saw_pid(i, arg_int(args, "daemon_pid", 0)))
+		return i;
+	request_fail(r, -ESTALE, "daemon_pid", "daemon_pid: this OpenVPN process is gone");
+	return NULL;
 }
 
 static bool expired(const json_t *args)
@@ -137,7 +147,7 @@ void op_hook_auth(void *context, void *request, const json_t *args)
 	struct daemon *d = context;
 	struct auth_job *a;
 
-	if (!caller_instance(d, request, args))
+	if (!living_instance(d, request, args))
 		return;
 	a = calloc(1, sizeof(*a));
 	if (!a) {
@@ -219,7 +229,8 @@ struct lines {
 	size_t len;
 };
 
-static void add_line(struct lines *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_line(struct lines *l, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 static void add_line(struct lines *l, const char *format, ...)
 {
 	size_t room = sizeof(l->text) - l->len;
@@ -275,7 +286,7 @@ static void push_address6(struct lines *l, const char *address)
 	if (!split_prefix(address, AF_INET6, host, &a, &bits) || bits > 128)
 		return;
 	for (unsigned int bit = bits; bit < 128; bit++)
-		a.s6_addr[bit / 8] &= (uint8_t)~(0x80U >> bit % 8);
+		a.s6_addr[bit / 8] &= (uint8_t) ~(0x80U >> bit % 8);
 	inet_ntop(AF_INET6, &a, net, sizeof(net));
 	add_line(l, "ifconfig-ipv6-push %s %s\n", address, net);
 }
@@ -402,7 +413,7 @@ static struct connect_job *connect_new(struct daemon *d, struct request *r, stru
 void op_hook_connect(void *context, void *request, const json_t *args)
 {
 	struct daemon *d = context;
-	struct instance *i = caller_instance(d, request, args);
+	struct instance *i = living_instance(d, request, args);
 	struct connect_job *c = NULL;
 	struct session_key key;
 	struct session *s;
@@ -504,7 +515,7 @@ static const char *learn(struct daemon *d, struct session *s, const uint8_t mac[
 void op_hook_learn(void *context, void *request, const json_t *args)
 {
 	struct daemon *d = context;
-	struct instance *i = caller_instance(d, request, args);
+	struct instance *i = living_instance(d, request, args);
 	const char *text = arg_string(args, "mac", ""), *reason;
 	enum learn_verdict verdict = LEARN_OK;
 	struct session_key key;

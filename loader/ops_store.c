@@ -348,11 +348,7 @@ static int work_workload_add(struct store_job *j, struct store *store)
 static void after_workload_add(struct store_job *j)
 {
 	struct workload *w;
-	struct binding *b = segment_find(j->daemon, j->workload.segment, j->workload.mac);
 
-	/* I6: a workload's MAC is no client's. The session that learned it first loses it. */
-	if (b)
-		segment_unbind(j->daemon, b);
 	j->r = workload_new(j->daemon, &j->workload, &w);
 	if (j->r == 0)
 		j->reply = json_pack("{s:o}", "workload", view_workload(j->daemon, w));

@@ -27,25 +27,35 @@ struct doomed {
 
 /* A session's port number, by its generation: from `vids`, or from its bindings in MAC mode. */
 struct pinned {
-	uint64_t generation;
-	uint32_t ifindex, port;
+	struct {
+		uint64_t generation; /* a session's and a workload's may be the same number */
+		uint64_t ifindex;
+	} key;
+	uint32_t port;
 	UT_hash_handle hh;
 };
+
+static struct pinned *find_pinned(struct pinned *table, uint64_t generation, uint32_t ifindex)
+{
+	struct pinned *p, probe = {.key = {generation, ifindex}};
+
+	HASH_FIND(hh, table, &probe.key, sizeof(probe.key), p);
+	return p;
+}
 
 static int note(struct pinned **table, uint64_t generation, uint32_t ifindex, uint32_t port)
 {
 	struct pinned *p;
 
-	HASH_FIND(hh, *table, &generation, sizeof(generation), p);
-	if (p)
+	if (find_pinned(*table, generation, ifindex))
 		return 0;
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	p->generation = generation;
-	p->ifindex = ifindex;
+	p->key.generation = generation;
+	p->key.ifindex = ifindex;
 	p->port = port;
-	HASH_ADD(hh, *table, generation, sizeof(p->generation), p);
+	HASH_ADD(hh, *table, key, sizeof(p->key), p);
 	return 0;
 }
 
@@ -56,16 +66,8 @@ static int note_vid(const struct sp_vid_key *key, const struct sp_vid *value, vo
 
 static int note_binding(const struct sp_bind_key *key, const struct sp_bind *value, void *arg)
 {
-	/* In VLAN mode `vids` has it; a workload's generation is no session's. */
+	/* In VLAN mode `vids` has it. */
 	return key->vid ? 0 : note(arg, value->generation, key->ifindex, value->port);
-}
-
-static uint32_t pinned_port(struct pinned *table, uint64_t generation, uint32_t ifindex)
-{
-	struct pinned *p;
-
-	HASH_FIND(hh, table, &generation, sizeof(generation), p);
-	return p && p->ifindex == ifindex ? p->port : 0;
 }
 
 static void free_pinned(struct pinned *table)
@@ -151,6 +153,7 @@ static void restore_addresses(struct session *s, struct store *store)
 
 static int adopt(struct sessions *x, struct instance *i, const struct store_session *row)
 {
+	struct pinned *p = find_pinned(x->pinned, row->id, i->link.ifindex);
 	struct daemon *d = x->daemon;
 	struct session_key key;
 	struct session *s;
@@ -165,8 +168,7 @@ static int adopt(struct sessions *x, struct instance *i, const struct store_sess
 		r = session_new(d, i, &key, &s);
 	if (r < 0)
 		return r;
-	r = session_activate(s, row, pinned_port(x->pinned, row->id, i->link.ifindex),
-			     d->config->max_macs);
+	r = session_activate(s, row, p ? p->port : 0, d->config->max_macs);
 	if (r < 0) {
 		session_drop(s);
 		return r;

@@ -68,6 +68,8 @@ static int program(struct workload *w)
 	r = dataplane_attach(d->dp, w->link.ifindex, &port);
 	if (r == 0)
 		r = segment_join(d, m);
+	if (r == 0)
+		segment_evict(d, m, w->row.mac);
 	if (r == 0) {
 		r = segment_bind(d, m, w->row.mac, 0);
 		if (r < 0)
@@ -181,6 +183,16 @@ void workload_link_gone(struct daemon *d, uint32_t ifindex)
 			  w->row.name, NULL);
 		/* The namespace may be there still: somebody deleted the veth only. */
 		workload_try(w);
+	}
+}
+
+void workload_look_again(struct daemon *d)
+{
+	for (struct workload *w = d->workloads; w; w = w->hh.next) {
+		struct link_info info;
+
+		if (w->up && link_get_index(w->link.ifindex, &info) == -ENODEV)
+			workload_link_gone(d, w->link.ifindex);
 	}
 }
 

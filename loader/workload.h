@@ -40,5 +40,7 @@ int workload_watch(struct daemon *d);
 
 /* A link that was deleted may have been one of ours. */
 void workload_link_gone(struct daemon *d, uint32_t ifindex);
+/* Changes of links were lost: whose device is gone? */
+void workload_look_again(struct daemon *d);
 
 #endif

@@ -105,16 +105,3 @@ int parse_name(const char *s, size_t max)
 		       ? -EINVAL
 		       : 0;
 }
-
-int parse_ifname(const char *s)
-{
-	size_t n = strlen(s);
-
-	if (n == 0 || n > 15 || strcmp(s, ".") == 0 || strcmp(s, "..") == 0)
-		return -EINVAL;
-	for (; *s; s++) {
-		if (*s <= ' ' || *s >= 0x7f || *s == '/' || *s == ':')
-			return -EINVAL;
-	}
-	return 0;
-}

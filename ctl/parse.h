@@ -26,7 +26,4 @@ int parse_address(const char *s, bool v6);
  * shorter than MAX. */
 int parse_name(const char *s, size_t max);
 
-/* What Linux takes for a device's name: 1 to 15 bytes, no '/', ':' or space, not "." or "..". */
-int parse_ifname(const char *s);
-
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* sallyport workload: what is on a user's segment besides the user's own devices. */
 #include <inttypes.h>
+#include <net/if.h>
 #include <stdio.h>
 
 #include "ctl/call.h"
@@ -63,7 +64,7 @@ int cmd_workload_add(const struct ctl *ctl, const struct ctl_args *args)
 		r = check_mac(args, mac);
 	if (r != CTL_OK)
 		return r;
-	if (ifname && parse_ifname(ifname) < 0)
+	if (ifname && parse_name(ifname, IFNAMSIZ) < 0)
 		return call_usage(args,
 				  "--ifname '%.32s': expected a device's name of 1 to 15 bytes",
 				  ifname);

@@ -111,8 +111,8 @@ static struct model_frame draw_frame(void)
 		f.tag_proto = f.tci = 0;
 	if (one_in(20))
 		f.dev = draw(_W_DEVS);
-	/* A test run's GSO frame has no type: it could be judged, but not sent. */
-	if (!(f.dst[0] & 1) && one_in(20))
+	/* A test run's GSO frame has no type: it can be judged, but neither sent nor cut short. */
+	if (!(f.dst[0] & 1) && f.len >= 60 && one_in(20))
 		f.gso_size = (uint16_t)(1 + draw(1600));
 	return f;
 }

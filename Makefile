@@ -228,7 +228,7 @@ fuzz: ## every fuzzer for FUZZ_SECONDS (600) each
 
 vmtest: ## the BPF objects and their tests on Debian 12's own 6.1 kernel, in QEMU
 	$(Q)scripts/deps test
-	$(built) prog-bins
+	$(built) prog-bins $(O)/selftests/unit/test_link
 	$(Q)scripts/vmtest $(O)
 
 fmt: ## format the C sources in place

@@ -16,6 +16,8 @@
 
 /* What may wait for a reader that is slow, before it is sent away. */
 #define BACKLOG_MAX (1024UL * 1024)
+/* Connections that hooks cannot take: an operator gets in even when an OpenVPN user floods us. */
+#define ADMIN_RESERVE 32
 /* Requests of one caller that are still to be answered. */
 #define PENDING_MAX 64
 
@@ -23,6 +25,17 @@ struct out {
 	struct out *next;
 	size_t size;
 	char data[];
+};
+
+/* A list that is being read, page by page. */
+struct listing {
+	struct listing *next;
+	struct request *request;
+	json_t *head; /* until the first page was made */
+	char *(*next_item)(void *source);
+	void (*free_source)(void *source);
+	void *source;
+	char *item; /* the next one */
 };
 
 struct client {
@@ -37,6 +50,7 @@ struct client {
 	size_t n_requests;
 	struct out *out, **out_tail; /* to be written */
 	size_t backlog;
+	struct listing *listings;
 	bool closing; /* when all is written */
 };
 
@@ -143,6 +157,15 @@ static void client_drop_output(struct client *c)
 	c->backlog = 0;
 }
 
+static void listing_free(struct listing *l)
+{
+	l->free_source(l->source);
+	free(l->item);
+	json_decref(l->head);
+	request_free(l->request);
+	free(l);
+}
+
 static void client_free(struct client *c)
 {
 	struct control *control = c->control;
@@ -164,6 +187,12 @@ static void client_free(struct client *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	control->n_clients--;
+	while (c->listings) {
+		struct listing *l = c->listings;
+
+		c->listings = l->next;
+		listing_free(l);
+	}
 	client_drop_output(c);
 	sd_event_source_disable_unref(c->source);
 	close(c->fd);
@@ -194,7 +223,7 @@ static void client_wake(struct client *c)
 {
 	uint32_t events = c->closing ? 0 : EPOLLIN;
 
-	if (c->out)
+	if (c->out || (c->listings && !c->closing))
 		events |= EPOLLOUT;
 	else if (c->closing)
 		events = EPOLLOUT; /* writable at once: then it is closed, from the loop */
@@ -290,32 +319,134 @@ void request_fail(struct request *r, int error, const char *field, const char *f
 	request_free(r);
 }
 
-/* Half a message: room for the head and for one large item more. */
-#define LIST_CHUNK (SP_MSG_MAX / 2)
+/* --- lists --- */
+
+/* A quarter of a message: the rest is room for the head and for one large item more. */
+#define PAGE_SIZE (SP_MSG_MAX / 4)
+
+static void write_head(FILE *f, struct listing *l)
+{
+	const char *key;
+	json_t *value;
+
+	fputs("{\"v\":1,\"ok\":true,", f);
+	if (l->request->id) {
+		fputs("\"id\":", f);
+		json_dumpf(l->request->id, f, JSON_COMPACT | JSON_ENCODE_ANY);
+		fputc(',', f);
+	}
+	json_object_foreach (l->head, key, value) {
+		fprintf(f, "\"%s\":", key);
+		json_dumpf(value, f, JSON_COMPACT | JSON_ENCODE_ANY);
+		fputc(',', f);
+	}
+	fputs("\"items\":[", f);
+	json_decref(l->head);
+	l->head = NULL;
+}
+
+/* Returns the text, or NULL for want of memory. */
+static char *listing_page(struct listing *l)
+{
+	const char *comma = "";
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	write_head(f, l);
+	while (l->item && ftell(f) < PAGE_SIZE) {
+		fprintf(f, "%s%s", comma, l->item);
+		comma = ",";
+		free(l->item);
+		l->item = l->next_item(l->source);
+	}
+	fprintf(f, "],\"more\":%s}", l->item ? "true" : "false");
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* All that was written has been read: one page more. */
+static void client_page(struct client *c)
+{
+	struct listing *l = c->listings;
+	_cleanup_free_
+	char *text = listing_page(l);
+
+	if (!text || !l->item) {
+		c->listings = l->next;
+		listing_free(l);
+	}
+	if (text)
+		client_queue(c, text, strlen(text));
+	else
+		c->closing = true;
+}
+
+void request_finish_items(struct request *r, json_t *head, char *(*next)(void *source),
+			  void (*free_source)(void *source), void *source)
+{
+	struct client *c = r->client;
+	struct listing *l = c ? calloc(1, sizeof(*l)) : NULL, **tail;
+
+	if (!l) {
+		free_source(source);
+		json_decref(head);
+		if (c)
+			request_fail(r, -ENOMEM, NULL, "out of memory");
+		else
+			request_free(r);
+		return;
+	}
+	*l = (struct listing){.request = r,
+			      .head = head,
+			      .next_item = next,
+			      .free_source = free_source,
+			      .source = source,
+			      .item = next(source)};
+	for (tail = &c->listings; *tail; tail = &(*tail)->next)
+		;
+	*tail = l;
+	client_wake(c);
+}
+
+struct array_source {
+	json_t *items;
+	size_t i;
+};
+
+static char *array_next(void *source)
+{
+	struct array_source *s = source;
+
+	return s->i < json_array_size(s->items)
+		       ? json_dumps(json_array_get(s->items, s->i++), JSON_COMPACT)
+		       : NULL;
+}
+
+static void array_free(void *source)
+{
+	struct array_source *s = source;
+
+	json_decref(s->items);
+	free(s);
+}
 
 void request_finish_list(struct request *r, json_t *head, json_t *items)
 {
-	size_t n = json_array_size(items), i = 0;
+	struct array_source *s = malloc(sizeof(*s));
 
-	do {
-		json_t *chunk = json_array();
-		size_t size = 0;
-
-		while (i < n && size < LIST_CHUNK / 2) {
-			json_t *item = json_array_get(items, i++);
-
-			size += json_dumpb(item, NULL, 0, JSON_COMPACT) + 1;
-			json_array_append(chunk, item);
-		}
-		if (!head)
-			head = json_object();
-		json_object_set_new(head, "items", chunk);
-		json_object_set_new(head, "more", json_boolean(i < n));
-		request_put(r, head, true);
-		head = NULL;
-	} while (i < n);
-	json_decref(items);
-	request_free(r);
+	if (!s) {
+		json_decref(head);
+		json_decref(items);
+		request_fail(r, -ENOMEM, NULL, "out of memory");
+		return;
+	}
+	*s = (struct array_source){.items = items};
+	request_finish_items(r, head, array_next, array_free, s);
 }
 
 /* --- messages --- */
@@ -389,6 +520,8 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *ar
 		r = client_flush(c);
 		if (r == -EAGAIN)
 			r = 0;
+		if (r == 0 && !c->out && c->listings && !c->closing)
+			client_page(c);
 		if (c->closing && !c->out)
 			r = -ECONNRESET;
 	}
@@ -497,7 +630,7 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
 		log_event(LOG_WARNING, "refused on the control socket", "UID", uid, NULL);
 		turn_away(fd, -EPERM,
 			  "expected root, a member of the admin group, or the user of an instance");
-	} else if (c->n_clients >= SP_CLIENTS_MAX) {
+	} else if (c->n_clients >= SP_CLIENTS_MAX - (role == ROLE_ADMIN ? 0 : ADMIN_RESERVE)) {
 		turn_away(fd, -EBUSY, "too many connections; try again");
 	} else if (client_new(c, fd, &cred, role) < 0) {
 		turn_away(fd, -ENOMEM, "out of memory");

@@ -54,9 +54,15 @@ void request_fail(struct request *r, int error, const char *field, const char *f
 	__attribute__((format(printf, 4, 5)));
 
 /*
- * A list in as many messages as it takes: HEAD's fields stand in the first; ITEMS is an array. Both
- * are taken, R is gone afterwards.
+ * A list in as many messages as it takes, each made when the caller has read the one before. HEAD's
+ * fields (may be NULL) stand in the first. NEXT: the text of the next item, to be freed, or NULL at
+ * the end; FREE_SOURCE ends it, also when the caller goes away. HEAD and SOURCE are taken, R is
+ * gone afterwards.
  */
+void request_finish_items(struct request *r, json_t *head, char *(*next)(void *source),
+			  void (*free_source)(void *source), void *source);
+
+/* The same of an array that is there already. Both are taken. */
 void request_finish_list(struct request *r, json_t *head, json_t *items);
 
 /* For streams: bytes that wait to be read by the caller. */

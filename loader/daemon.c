@@ -157,49 +157,69 @@ static bool is_hook_uid(void *context, uid_t uid)
 	return false;
 }
 
+/*
+ * The first thing that is taken: it is also what keeps a second daemon away from the maps. Callers
+ * wait in its backlog until we are ready.
+ */
+static int listen_on(struct daemon *d)
+{
+	int fd = control_listen(d->config->socket);
+
+	if (fd < 0)
+		log_event(LOG_ERR, "the control socket cannot be made", "PATH", d->config->socket,
+			  "ERROR",
+			  fd == -EADDRINUSE ? "another sallyportd answers there" : strerror(-fd),
+			  NULL);
+	return fd;
+}
+
 static int open_control(struct daemon *d, int listen_fd)
 {
 	const struct control_config c = {.ops = daemon_ops,
 					 .context = d,
 					 .admin_gid = d->config->admin_gid,
 					 .is_hook_uid = is_hook_uid};
-	int fd = listen_fd >= 0 ? listen_fd : control_listen(d->config->socket);
 
-	if (fd < 0) {
-		log_event(LOG_ERR, "the control socket cannot be made", "PATH", d->config->socket,
-			  "ERROR",
-			  fd == -EADDRINUSE ? "another sallyportd answers there" : strerror(-fd),
-			  NULL);
-		return fd;
-	}
-	return control_new(d->event, fd, &c, &d->control);
+	return control_new(d->event, listen_fd, &c, &d->control);
 }
 
-static int start(struct daemon *d, int listen_fd)
+/* What is, before anything new: the store and the device maps are still this thread's. */
+static int restore(struct daemon *d)
 {
-	struct instance *i;
-	int r = open_store(d);
+	int r = reconcile_reserve(d);
 
-	r = r ?: open_dataplane(d);
-	r = r ?: reconcile_reserve(d);
 	r = r ?: ends_new(d, &d->ends);
 	d->restoring = true;
 	r = r ?: link_watch_new(d->event, on_link, d, &d->links);
 	r = r ?: make_instances(d);
 	r = r ?: workload_watch(d);
 	r = r < 0 ? r : store_workload_each(d->store, make_workload, d);
-	r = r ?: reconcile(d);
+	return r ?: reconcile(d);
+}
+
+static int start(struct daemon *d, int *listen_fd)
+{
+	struct instance *i;
+	int r = 0;
+
+	if (*listen_fd < 0)
+		*listen_fd = r = listen_on(d);
+	r = r < 0 ? r : open_store(d);
+	r = r ?: open_dataplane(d);
+	r = r ?: restore(d);
 	r = r ?: monitor_new(d, &d->monitor);
 	/* From here on the store is the worker's. */
 	r = r ?: workers_new(d->event, d->store, d->config->workers, &d->workers);
 	DL_FOREACH(d->instances, i)
 	r = r ?: instance_start(i);
-	return r ?: open_control(d, listen_fd);
+	return r ?: open_control(d, TAKE_FD(*listen_fd));
 }
 
 int daemon_new(struct config *config, int listen_fd, struct daemon **ret)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
+	_cleanup_close_
+	int fd = listen_fd;
 	int r;
 
 	if (!d)
@@ -209,7 +229,7 @@ int daemon_new(struct config *config, int listen_fd, struct daemon **ret)
 	d->started_us = client_now_us();
 	r = sd_event_default(&d->event);
 	if (r >= 0)
-		r = start(d, listen_fd);
+		r = start(d, &fd);
 	if (r < 0) {
 		d->config = NULL; /* still the caller's */
 		daemon_free(d);

@@ -56,7 +56,7 @@ struct daemon {
 
 /*
  * Set everything up: control socket, store, dataplane, instances, workloads, reconcile. LISTEN_FD:
- * an inherited socket, taken, or -1. CONFIG is taken. What fails is logged.
+ * an inherited socket, taken, or -1. CONFIG is taken on success. What fails is logged.
  */
 int daemon_new(struct config *config, int listen_fd, struct daemon **ret);
 

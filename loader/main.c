@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include "daemon.h"
@@ -145,12 +146,24 @@ static int inherited_socket(void)
 	return SD_LISTEN_FDS_START;
 }
 
+/* Every connection that control.c admits needs a descriptor, and each tap some more. */
+static void raise_limits(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 static int run(struct config *config)
 {
 	struct daemon *d = NULL;
 	int fd, r;
 
 	block_signals();
+	raise_limits();
 	fd = inherited_socket();
 	if (fd < -1) {
 		config_free(config);

@@ -173,6 +173,7 @@ struct connect_job {
 	struct session *session;
 	sd_event_source *timer; /* until "pending" was said */
 	struct store_session row;
+	uint64_t deadline_us;
 	uint32_t max_sessions, max_macs; /* the configuration's; then the user's */
 	char address[SP_ADDR_STRLEN], address6[SP_ADDR_STRLEN];
 	char *error;
@@ -216,6 +217,8 @@ static const char *connect_reason(int r)
 	case -ENOSPC:
 	case -E2BIG:
 		return "no room for another session";
+	case -ETIMEDOUT:
+		return "the session could not be stored in time";
 	case -ECANCELED:
 		return "the client is gone";
 	default:
@@ -356,6 +359,8 @@ static void connect_done(struct job *job)
 				   : c->error);
 	if (r == 0 && (s->cancelled || request_is_gone(c->request)))
 		r = -ECANCELED;
+	if (r == 0 && client_now_us() > c->deadline_us)
+		r = -ETIMEDOUT;
 	if (r == 0)
 		r = session_activate(s, &c->row, 0, c->max_macs);
 	if (r < 0) {
@@ -398,6 +403,7 @@ static struct connect_job *connect_new(struct daemon *d, struct request *r, stru
 	c->daemon = d;
 	c->request = r;
 	c->session = s;
+	c->deadline_us = (uint64_t)arg_int(args, "deadline_us", 0);
 	c->max_sessions = d->config->max_sessions;
 	c->max_macs = d->config->max_macs;
 	c->row.trusted_port = s->key.port;
@@ -453,6 +459,7 @@ void op_hook_connect(void *context, void *request, const json_t *args)
 	}
 	sd_event_add_time_relative(d->event, &c->timer, CLOCK_MONOTONIC,
 				   SP_PENDING_AFTER_MS * 1000ULL, 1000, on_slow, c);
+	ends_flush(d->ends); /* the user's last session may end by what waits there */
 	if (workers_submit(d->workers, WORKER_STORE, &c->job) < 0)
 		connect_refuse(c, -EBUSY);
 }

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "daemon.h"
+#include "ends.h"
 #include "lib/cleanup.h"
 #include "lib/mac.h"
 #include "log.h"
@@ -121,6 +122,7 @@ static void submit(struct daemon *d, void *request, const json_t *args, const ch
 	j->audited = audited;
 	snprintf(j->what, sizeof(j->what), "%s", what);
 	snprintf(j->object, sizeof(j->object), "%s%s%s", user ? user : "", user ? "/" : "", name);
+	ends_flush(d->ends); /* a user whose sessions have all ended is not in use */
 	if (workers_submit(d->workers, WORKER_STORE, &j->job) < 0) {
 		request_fail(request, -EAGAIN, NULL, "%s: the store has too much to do; try again",
 			     what);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define WORKER_KINDS 2
@@ -75,6 +76,9 @@ static void *thread_main(void *arg)
 	struct job *job;
 
 	free(arg);
+	/* Hashing burns whole cores: the loop, which holds OpenVPN's thread, comes first. */
+	if (start.kind == WORKER_CPU)
+		setpriority(PRIO_PROCESS, (id_t)gettid(), 10);
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		while (!(job = queue_pop(&w->in[start.kind])) && !w->stopping)

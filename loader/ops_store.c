@@ -19,6 +19,52 @@
 #include "views.h"
 #include "workload.h"
 
+/* Items of a list as text: a tenth of what they take as JSON objects. */
+struct texts {
+	char **v;
+	size_t n, room, next;
+};
+
+static int texts_add(struct texts *t, json_t *item)
+{
+	char *text = json_dumps(item, JSON_COMPACT);
+
+	json_decref(item);
+	if (text && t->n == t->room) {
+		size_t room = 2 * t->room + 64;
+		char **grown = reallocarray(t->v, room, sizeof(*grown));
+
+		if (grown) {
+			t->v = grown;
+			t->room = room;
+		}
+	}
+	if (!text || t->n == t->room) {
+		free(text);
+		return -ENOMEM;
+	}
+	t->v[t->n++] = text;
+	return 0;
+}
+
+static char *texts_next(void *source)
+{
+	struct texts *t = source;
+
+	return t->next < t->n ? TAKE_PTR(t->v[t->next++]) : NULL;
+}
+
+static void texts_free(void *source)
+{
+	struct texts *t = source;
+
+	for (size_t i = t ? t->next : 0; t && i < t->n; i++)
+		free(t->v[i]);
+	if (t)
+		free(t->v);
+	free(t);
+}
+
 struct store_job {
 	struct job job;
 	struct daemon *daemon;
@@ -28,7 +74,8 @@ struct store_job {
 	/* On the loop, when it succeeded: what follows in the daemon. May be NULL. */
 	void (*after)(struct store_job *j);
 	json_t *args; /* a reference */
-	json_t *reply, *items;
+	json_t *reply;
+	struct texts *items;
 	struct store_user user;
 	struct store_workload workload;
 	bool audited; /* a change, not a look */
@@ -41,7 +88,7 @@ static void job_free(struct store_job *j)
 {
 	json_decref(j->args);
 	json_decref(j->reply);
-	json_decref(j->items);
+	texts_free(j->items);
 	free(j->error);
 	explicit_bzero(&j->user, sizeof(j->user));
 	free(j);
@@ -95,7 +142,7 @@ static void store_done(struct job *job)
 	if (j->r < 0)
 		fail_request(j);
 	else if (j->items)
-		request_finish_list(j->request, NULL, json_incref(j->items));
+		request_finish_items(j->request, NULL, texts_next, texts_free, TAKE_PTR(j->items));
 	else
 		request_finish(j->request, json_incref(j->reply));
 	job_free(j);
@@ -303,7 +350,7 @@ void op_user_delete(void *context, void *request, const json_t *args)
 
 static int add_user(const struct store_user *u, void *arg)
 {
-	return json_array_append_new(arg, view_user(u)) < 0 ? -ENOMEM : 0;
+	return texts_add(arg, view_user(u));
 }
 
 static int work_user_list(struct store_job *j, struct store *store)
@@ -311,7 +358,9 @@ static int work_user_list(struct store_job *j, struct store *store)
 	const char *name = arg_string(j->args, "name", NULL);
 	int r;
 
-	j->items = json_array();
+	j->items = calloc(1, sizeof(*j->items));
+	if (!j->items)
+		return -ENOMEM;
 	if (!name)
 		return store_user_each(store, add_user, j->items);
 	r = store_user_get(store, name, &j->user);
@@ -399,15 +448,16 @@ void op_workload_remove(void *context, void *request, const json_t *args)
 static int add_audit(int64_t when, const char *who, const char *what, const char *object,
 		     const char *detail, void *arg)
 {
-	json_t *line = json_pack("{s:I, s:s, s:s, s:s, s:s?}", "when", (json_int_t)when, "who", who,
-				 "what", what, "object", object, "detail", detail);
-
-	return line && json_array_append_new(arg, line) == 0 ? 0 : -ENOMEM;
+	return texts_add(arg,
+			 json_pack("{s:I, s:s, s:s, s:s, s:s?}", "when", (json_int_t)when, "who",
+				   who, "what", what, "object", object, "detail", detail));
 }
 
 static int work_audit_list(struct store_job *j, struct store *store)
 {
-	j->items = json_array();
+	j->items = calloc(1, sizeof(*j->items));
+	if (!j->items)
+		return -ENOMEM;
 	return store_audit_each(store, (size_t)arg_int(j->args, "limit", 100), add_audit, j->items);
 }
 

@@ -153,36 +153,33 @@ json_t *view_reasons(struct daemon *d)
 	return list;
 }
 
-static void add_port(struct daemon *d, json_t *list, uint32_t port, unsigned int kind,
-		     const char *name, const char *user, uint32_t segment, const char *device)
+static json_t *port(struct daemon *d, uint32_t n, unsigned int kind, const char *name,
+		    const char *user, uint32_t segment, const char *device)
 {
-	json_array_append_new(list,
-			      json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:o}", "port",
-					(json_int_t)port, "kind", sp_port_kind_name(kind), "name",
-					name, "user", user, "segment", (json_int_t)segment,
-					"device", device, "counters", counters_of(d, port)));
+	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:o}", "port", (json_int_t)n, "kind",
+			 sp_port_kind_name(kind), "name", name, "user", user, "segment",
+			 (json_int_t)segment, "device", device, "counters", counters_of(d, n));
 }
 
-json_t *view_ports(struct daemon *d)
+json_t *view_instance_port(struct daemon *d, const struct instance *i)
 {
-	char name[2 * SP_NAME_MAX + 24];
-	json_t *list = json_array();
-	struct instance *i;
+	return port(d, i->port, SP_PORT_VPN, i->name, "", 0, i->config->tap);
+}
 
-	DL_FOREACH(d->instances, i)
-	if (i->port)
-		add_port(d, list, i->port, SP_PORT_VPN, i->name, "", 0, i->config->tap);
-	for (struct workload *w = d->workloads; w; w = w->hh.next) {
-		if (!w->up)
-			continue;
-		snprintf(name, sizeof(name), "%s/%s", w->row.user, w->row.name);
-		add_port(d, list, w->member.dst.port, SP_PORT_NETNS, name, w->row.user,
-			 w->row.segment, w->link.name);
-	}
-	for (struct session *s = d->sessions_by_id; s; s = s->hh_id.next) {
-		snprintf(name, sizeof(name), "%s#%llu", s->user, (unsigned long long)s->id);
-		add_port(d, list, s->member.dst.port, SP_PORT_VPN, name, s->user, s->member.segment,
-			 s->instance->config->tap);
-	}
-	return list;
+json_t *view_workload_port(struct daemon *d, const struct workload *w)
+{
+	char name[2 * SP_NAME_MAX];
+
+	snprintf(name, sizeof(name), "%s/%s", w->row.user, w->row.name);
+	return port(d, w->member.dst.port, SP_PORT_NETNS, name, w->row.user, w->row.segment,
+		    w->link.name);
+}
+
+json_t *view_session_port(struct daemon *d, const struct session *s)
+{
+	char name[SP_NAME_MAX + 24];
+
+	snprintf(name, sizeof(name), "%s#%llu", s->user, (unsigned long long)s->id);
+	return port(d, s->member.dst.port, SP_PORT_VPN, name, s->user, s->member.segment,
+		    s->instance->config->tap);
 }

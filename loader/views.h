@@ -21,6 +21,8 @@ json_t *view_workload(struct daemon *d, const struct workload *w);
 json_t *view_instance(struct daemon *d, const struct instance *i);
 json_t *view_status(struct daemon *d);
 json_t *view_reasons(struct daemon *d);
-json_t *view_ports(struct daemon *d);
+json_t *view_instance_port(struct daemon *d, const struct instance *i);
+json_t *view_workload_port(struct daemon *d, const struct workload *w);
+json_t *view_session_port(struct daemon *d, const struct session *s);
 
 #endif

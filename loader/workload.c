@@ -164,6 +164,14 @@ void workload_remove(struct workload *w)
 	workload_free(w);
 }
 
+struct workload *workload_find_id(struct daemon *d, uint32_t id)
+{
+	struct workload *w;
+
+	HASH_FIND(hh, d->workloads, &id, sizeof(id), w);
+	return w;
+}
+
 struct workload *workload_find(struct daemon *d, const char *user, const char *name)
 {
 	for (struct workload *w = d->workloads; w; w = w->hh.next)

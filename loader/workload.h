@@ -33,6 +33,7 @@ void workload_free(struct workload *w);
 /* Bring it up if it waits. 0 also where it must go on waiting. */
 int workload_try(struct workload *w);
 
+struct workload *workload_find_id(struct daemon *d, uint32_t id);
 struct workload *workload_find(struct daemon *d, const char *user, const char *name);
 
 /* Watch /run/netns: a waiting workload comes up when its namespace appears. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who is calling, what do they want, and how do the answers get back without ever blocking? */
-#include "control.h"
+#include "control_internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,59 +20,6 @@
 #define ADMIN_RESERVE 32
 /* Requests of one caller that are still to be answered. */
 #define PENDING_MAX 64
-
-struct out {
-	struct out *next;
-	size_t size;
-	char data[];
-};
-
-/* A list that is being read, page by page. */
-struct listing {
-	struct listing *next;
-	struct request *request;
-	json_t *head; /* until the first page was made */
-	char *(*next_item)(void *source);
-	void (*free_source)(void *source);
-	void *source;
-	char *item; /* the next one */
-};
-
-struct client {
-	struct control *control;
-	struct client *prev, *next;
-	sd_event_source *source;
-	int fd;
-	uid_t uid;
-	pid_t pid;
-	enum role role;
-	struct request *requests; /* still to be answered */
-	size_t n_requests;
-	struct out *out, **out_tail; /* to be written */
-	size_t backlog;
-	struct listing *listings;
-	bool closing; /* when all is written */
-};
-
-struct request {
-	struct client *client; /* NULL: gone */
-	struct request *prev, *next;
-	json_t *id;
-	uid_t uid;
-	enum role role;
-	void (*on_gone)(struct request *r, void *arg);
-	void *on_gone_arg;
-};
-
-struct control {
-	struct control_config config;
-	sd_event *event;
-	sd_event_source *source;
-	int fd;
-	struct client *clients;
-	size_t n_clients;
-	char *buffer; /* of one message; the loop reads one at a time */
-};
 
 /* --- requests --- */
 
@@ -110,7 +57,7 @@ static struct request *request_new(struct client *c, json_t *id)
 	return r;
 }
 
-static void request_free(struct request *r)
+void control_request_free(struct request *r)
 {
 	request_unlink(r);
 	json_decref(r->id);
@@ -157,15 +104,6 @@ static void client_drop_output(struct client *c)
 	c->backlog = 0;
 }
 
-static void listing_free(struct listing *l)
-{
-	l->free_source(l->source);
-	free(l->item);
-	json_decref(l->head);
-	request_free(l->request);
-	free(l);
-}
-
 static void client_free(struct client *c)
 {
 	struct control *control = c->control;
@@ -187,12 +125,7 @@ static void client_free(struct client *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	control->n_clients--;
-	while (c->listings) {
-		struct listing *l = c->listings;
-
-		c->listings = l->next;
-		listing_free(l);
-	}
+	control_listings_free(c);
 	client_drop_output(c);
 	sd_event_source_disable_unref(c->source);
 	close(c->fd);
@@ -219,7 +152,7 @@ static int client_flush(struct client *c)
 	return 0;
 }
 
-static void client_wake(struct client *c)
+void control_client_wake(struct client *c)
 {
 	uint32_t events = c->closing ? 0 : EPOLLIN;
 
@@ -230,7 +163,7 @@ static void client_wake(struct client *c)
 	sd_event_source_set_io_events(c->source, events);
 }
 
-static void client_queue(struct client *c, const char *data, size_t size)
+void control_client_queue(struct client *c, const char *data, size_t size)
 {
 	struct out *o;
 	int r;
@@ -242,7 +175,7 @@ static void client_queue(struct client *c, const char *data, size_t size)
 		/* Too slow, or no memory: an answer is lost, so the connection must not go on. */
 		client_drop_output(c);
 		c->closing = true;
-		client_wake(c);
+		control_client_wake(c);
 		return;
 	}
 	o->next = NULL;
@@ -256,7 +189,7 @@ static void client_queue(struct client *c, const char *data, size_t size)
 		client_drop_output(c);
 		c->closing = true;
 	}
-	client_wake(c);
+	control_client_wake(c);
 }
 
 /* --- answers --- */
@@ -277,7 +210,7 @@ static void request_put(struct request *r, json_t *reply, bool ok)
 	if (!text || !r->client)
 		return;
 	if (strlen(text) <= SP_MSG_MAX)
-		client_queue(r->client, text, strlen(text));
+		control_client_queue(r->client, text, strlen(text));
 	else
 		log_event(LOG_ERR, "an answer above the size of a message was not sent", NULL);
 }
@@ -290,7 +223,7 @@ void request_send(struct request *r, json_t *reply)
 void request_finish(struct request *r, json_t *reply)
 {
 	request_put(r, reply, true);
-	request_free(r);
+	control_request_free(r);
 }
 
 static json_t *error_reply(int error, const char *field, const char *message)
@@ -316,137 +249,7 @@ void request_fail(struct request *r, int error, const char *field, const char *f
 	vsnprintf(message, sizeof(message), format, ap);
 	va_end(ap);
 	request_put(r, error_reply(error, field, message), false);
-	request_free(r);
-}
-
-/* --- lists --- */
-
-/* A quarter of a message: the rest is room for the head and for one large item more. */
-#define PAGE_SIZE (SP_MSG_MAX / 4)
-
-static void write_head(FILE *f, struct listing *l)
-{
-	const char *key;
-	json_t *value;
-
-	fputs("{\"v\":1,\"ok\":true,", f);
-	if (l->request->id) {
-		fputs("\"id\":", f);
-		json_dumpf(l->request->id, f, JSON_COMPACT | JSON_ENCODE_ANY);
-		fputc(',', f);
-	}
-	json_object_foreach (l->head, key, value) {
-		fprintf(f, "\"%s\":", key);
-		json_dumpf(value, f, JSON_COMPACT | JSON_ENCODE_ANY);
-		fputc(',', f);
-	}
-	fputs("\"items\":[", f);
-	json_decref(l->head);
-	l->head = NULL;
-}
-
-/* Returns the text, or NULL for want of memory. */
-static char *listing_page(struct listing *l)
-{
-	const char *comma = "";
-	char *text = NULL;
-	size_t size = 0;
-	FILE *f = open_memstream(&text, &size);
-
-	if (!f)
-		return NULL;
-	write_head(f, l);
-	while (l->item && ftell(f) < PAGE_SIZE) {
-		fprintf(f, "%s%s", comma, l->item);
-		comma = ",";
-		free(l->item);
-		l->item = l->next_item(l->source);
-	}
-	fprintf(f, "],\"more\":%s}", l->item ? "true" : "false");
-	if (fclose(f) == 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
-/* All that was written has been read: one page more. */
-static void client_page(struct client *c)
-{
-	struct listing *l = c->listings;
-	_cleanup_free_
-	char *text = listing_page(l);
-
-	if (!text || !l->item) {
-		c->listings = l->next;
-		listing_free(l);
-	}
-	if (text)
-		client_queue(c, text, strlen(text));
-	else
-		c->closing = true;
-}
-
-void request_finish_items(struct request *r, json_t *head, char *(*next)(void *source),
-			  void (*free_source)(void *source), void *source)
-{
-	struct client *c = r->client;
-	struct listing *l = c ? calloc(1, sizeof(*l)) : NULL, **tail;
-
-	if (!l) {
-		free_source(source);
-		json_decref(head);
-		if (c)
-			request_fail(r, -ENOMEM, NULL, "out of memory");
-		else
-			request_free(r);
-		return;
-	}
-	*l = (struct listing){.request = r,
-			      .head = head,
-			      .next_item = next,
-			      .free_source = free_source,
-			      .source = source,
-			      .item = next(source)};
-	for (tail = &c->listings; *tail; tail = &(*tail)->next)
-		;
-	*tail = l;
-	client_wake(c);
-}
-
-struct array_source {
-	json_t *items;
-	size_t i;
-};
-
-static char *array_next(void *source)
-{
-	struct array_source *s = source;
-
-	return s->i < json_array_size(s->items)
-		       ? json_dumps(json_array_get(s->items, s->i++), JSON_COMPACT)
-		       : NULL;
-}
-
-static void array_free(void *source)
-{
-	struct array_source *s = source;
-
-	json_decref(s->items);
-	free(s);
-}
-
-void request_finish_list(struct request *r, json_t *head, json_t *items)
-{
-	struct array_source *s = malloc(sizeof(*s));
-
-	if (!s) {
-		json_decref(head);
-		json_decref(items);
-		request_fail(r, -ENOMEM, NULL, "out of memory");
-		return;
-	}
-	*s = (struct array_source){.items = items};
-	request_finish_items(r, head, array_next, array_free, s);
+	control_request_free(r);
 }
 
 /* --- messages --- */
@@ -521,7 +324,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *ar
 		if (r == -EAGAIN)
 			r = 0;
 		if (r == 0 && !c->out && c->listings && !c->closing)
-			client_page(c);
+			control_client_page(c);
 		if (c->closing && !c->out)
 			r = -ECONNRESET;
 	}
@@ -532,7 +335,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *ar
 	if (r < 0)
 		client_free(c);
 	else
-		client_wake(c);
+		control_client_wake(c);
 	return 0;
 }
 

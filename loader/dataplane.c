@@ -58,23 +58,39 @@ static int fail(char **ret_error, int r, const char *format, ...)
 
 /* --- directories and pins --- */
 
+static const char *bpffs_of(const struct dataplane_options *o)
+{
+	return o->bpffs ? o->bpffs : SP_BPFFS;
+}
+
+static const char *pin_dir_of(const struct dataplane_options *o)
+{
+	return o->pin_dir ? o->pin_dir : SP_PIN_DIR;
+}
+
+int dataplane_dir(const struct dataplane_options *o, char ret[DP_DIR_MAX])
+{
+	int n = snprintf(ret, DP_DIR_MAX, "%s/%s/v%d", bpffs_of(o), pin_dir_of(o), SP_ABI_VERSION);
+
+	return n >= DP_DIR_MAX ? -ENAMETOOLONG : 0;
+}
+
 static int make_dirs(const struct dataplane_options *o, char ret_dir[DP_DIR_MAX], char **ret_error)
 {
 	static const char *const below[] = {"", "/maps", "/progs", "/links"};
-	const char *bpffs = o->bpffs ? o->bpffs : SP_BPFFS;
-	const char *pin_dir = o->pin_dir ? o->pin_dir : SP_PIN_DIR;
-	char base[DP_DIR_MAX - 16], path[DP_PATH_MAX];
+	const char *bpffs = bpffs_of(o);
+	char path[DP_PATH_MAX];
+	int r = dataplane_dir(o, ret_dir);
 
-	if ((size_t)snprintf(base, sizeof(base), "%s/%s", bpffs, pin_dir) >= sizeof(base))
-		return fail(ret_error, -ENAMETOOLONG,
-			    "%s/%s: expected a path of less than %zu bytes", bpffs, pin_dir,
-			    sizeof(base));
-	if (mkdir(base, 0700) < 0 && errno != EEXIST)
+	if (r < 0)
+		return fail(ret_error, r, "%s/%s: expected a path of less than %d bytes", bpffs,
+			    pin_dir_of(o), DP_DIR_MAX);
+	snprintf(path, sizeof(path), "%s/%s", bpffs, pin_dir_of(o));
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return fail(ret_error, -errno,
 			    "%s: cannot make the directory for pins: %s; is a bpffs mounted on %s "
 			    "(mount -t bpf bpf %s)?",
-			    base, strerror(errno), bpffs, bpffs);
-	snprintf(ret_dir, DP_DIR_MAX, "%s/v%d", base, SP_ABI_VERSION);
+			    path, strerror(errno), bpffs, bpffs);
 	for (size_t i = 0; i < SP_ARRAY_SIZE(below); i++) {
 		snprintf(path, sizeof(path), "%s%s", ret_dir, below[i]);
 		if (mkdir(path, 0700) < 0 && errno != EEXIST)

@@ -105,11 +105,14 @@ static int attach_tc(struct dataplane *dp, uint32_t ifindex, enum dataplane_prog
 /* Native XDP where the driver has it. */
 static int attach_guard(struct dataplane *dp, uint32_t ifindex)
 {
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	int r = attach_link(dp, ifindex, DP_GUARD, XDP_FLAGS_DRV_MODE);
 
-	dp->features.xdp_native = r == 0;
 	if (r == -EOPNOTSUPP || r == -EINVAL)
 		r = attach_link(dp, ifindex, DP_GUARD, XDP_FLAGS_SKB_MODE);
+	/* Ask: a pinned link that was updated may be of either mode. */
+	if (r == 0 && bpf_xdp_query((int)ifindex, XDP_FLAGS_DRV_MODE, &query) == 0)
+		dp->features.xdp_native = query.attach_mode == XDP_ATTACHED_DRV;
 	return r;
 }
 
@@ -152,7 +155,8 @@ int dataplane_detach(struct dataplane *dp, uint32_t ifindex)
 	}
 	if (!dp->features.tcx)
 		detach_clsact(ifindex);
-	if (bpf_map_delete_elem(dp->map_fd[DP_PORTS], &ifindex) < 0 && errno != ENOENT)
+	if (dp->map_fd[DP_PORTS] >= 0 && bpf_map_delete_elem(dp->map_fd[DP_PORTS], &ifindex) < 0 &&
+	    errno != ENOENT)
 		r = r ?: -errno;
 	return r;
 }
@@ -271,27 +275,26 @@ int dataplane_relink(struct dataplane *dp)
 
 /* --- ports, as the map and the link pins know them --- */
 
+struct port_call {
+	int (*cb)(uint32_t ifindex, const struct sp_port *port, void *arg);
+	void *arg;
+};
+
 static int orphan_link_cb(struct dataplane *dp, const char *name, uint32_t ifindex,
 			  enum dataplane_prog p, void *arg)
 {
-	struct {
-		int (*cb)(uint32_t ifindex, const struct sp_port *port, void *arg);
-		void *arg;
-	} *user = arg;
+	const struct port_call *call = arg;
 	struct sp_port none = {0};
 
 	return dataplane_port_get(dp, ifindex, &none) == 0 ? 0
-							   : user->cb(ifindex, &none, user->arg);
+							   : call->cb(ifindex, &none, call->arg);
 }
 
 int dataplane_each_port(struct dataplane *dp,
 			int (*cb)(uint32_t ifindex, const struct sp_port *port, void *arg),
 			void *arg)
 {
-	struct {
-		int (*cb)(uint32_t ifindex, const struct sp_port *port, void *arg);
-		void *arg;
-	} user = {cb, arg};
+	struct port_call call = {cb, arg};
 	int fd = dp->map_fd[DP_PORTS];
 	uint32_t key, next;
 	bool more = bpf_map_get_next_key(fd, NULL, &next) == 0;
@@ -308,7 +311,7 @@ int dataplane_each_port(struct dataplane *dp,
 			return r;
 	}
 	/* An attach that was cut short left a link without an entry. */
-	return dp->dir[0] ? each_link(dp, orphan_link_cb, &user) : 0;
+	return dp->dir[0] ? each_link(dp, orphan_link_cb, &call) : 0;
 }
 
 /* --- the end of it all --- */
@@ -335,24 +338,36 @@ static int remove_dir(const char *dir, const char *below)
 
 static int detach_cb(uint32_t ifindex, const struct sp_port *port, void *arg)
 {
+	detach_clsact(ifindex);
 	return dataplane_detach(arg, ifindex);
 }
 
+/*
+ * Not by way of dataplane_open: what it would refuse must be removable, and what ends need not be
+ * made first.
+ */
 int dataplane_destroy(const struct dataplane_options *o)
 {
-	_cleanup_(dataplane_closep) struct dataplane *dp = NULL;
 	static const char *const below[] = {"/links", "/progs", "/maps", ""};
-	_cleanup_free_
-	char *error = NULL;
-	int r = dataplane_open(o, &dp, &error);
+	struct dataplane dp = {.features.tcx = true};
+	char path[DP_PATH_MAX];
+	int r = dataplane_dir(o, dp.dir);
 
 	if (r < 0)
 		return r;
-	r = dataplane_each_port(dp, detach_cb, dp);
+	if (access(dp.dir, F_OK) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	snprintf(path, sizeof(path), "%s/maps/ports", dp.dir);
+	dp.map_fd[DP_PORTS] = bpf_obj_get(path);
+	/* Without a usable `ports` the links are still known by their pins. */
+	r = dataplane_each_port(&dp, detach_cb, &dp);
+	if (r == -ENOENT || r == -EBADF)
+		r = 0;
 	for (size_t i = 0; i < SP_ARRAY_SIZE(below); i++) {
-		int q = remove_dir(dp->dir, below[i]);
+		int q = remove_dir(dp.dir, below[i]);
 
 		r = r ?: q;
 	}
+	closep(&dp.map_fd[DP_PORTS]);
 	return r;
 }

@@ -55,6 +55,9 @@ struct dataplane {
 /* "guard", "ingress", "egress": the links' names and the programs behind them. */
 extern const char *const dataplane_link_name[_DP_PROGS];
 
+/* The directory of this version's pins. -ENAMETOOLONG. */
+int dataplane_dir(const struct dataplane_options *options, char ret[DP_DIR_MAX]);
+
 /* Put the programs now loaded behind every pinned link and clsact filter, in place (I5). */
 int dataplane_relink(struct dataplane *dp);
 

@@ -208,10 +208,8 @@ int call_refused(const struct ctl *ctl, const json_t *reply)
 	const json_t *e = json_object_get(reply, "error");
 	const char *message = "";
 	int error = client_reply_error(reply, &message);
-	const char *field = json_string_value(json_object_get(e, "field"));
 
-	text_line(stderr, "sallyport: %s%s%s (%s)", field ? field : "", field ? ": " : "", message,
-		  strerror(-error));
+	text_line(stderr, "sallyport: %s (%s)", message, strerror(-error));
 	print_error_json(ctl, e ? json_incref((json_t *)e) : json_object());
 	return CTL_FAILED;
 }

@@ -17,10 +17,9 @@ int cmd_audit(const struct ctl *ctl, const struct ctl_args *args)
 	_cleanup_table_ struct table *t = table_new("WHEN WHO WHAT OBJECT DETAIL");
 	const char *limit = option_value(args, "limit");
 	_cleanup_json_ json_t *reply = NULL;
-	json_t *request, *items, *entry;
+	json_t *request, *items;
 	char when[TEXT_NUMBER_MAX];
 	uint64_t n;
-	size_t i;
 	int r;
 
 	if (limit && parse_number(limit, 1, AUDIT_LIMIT_MAX, &n) < 0)
@@ -37,7 +36,10 @@ int cmd_audit(const struct ctl *ctl, const struct ctl_args *args)
 		call_print_json(items);
 		return CTL_OK;
 	}
-	json_array_foreach (items, i, entry) {
+	/* they come with the latest first; a person reads the end of what scrolled by */
+	for (size_t i = json_array_size(items); i-- > 0;) {
+		const json_t *entry = json_array_get(items, i);
+
 		table_cell(t, text_time(field_int(entry, "when"), when));
 		table_cell(t, field_text(entry, "who"));
 		table_cell(t, field_text(entry, "what"));

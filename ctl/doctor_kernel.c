@@ -50,7 +50,11 @@ static void check_jit(struct doctor *d)
 	int fd = open("/proc/sys/net/core/bpf_jit_enable", O_RDONLY | O_CLOEXEC);
 	char c = '?';
 
-	if (fd < 0 || read(fd, &c, 1) != 1)
+	if (fd < 0 && errno == ENOENT)
+		doctor_add(d, DOCTOR_WARN, "BPF JIT",
+			   "look from the first network namespace, or use CONFIG_BPF_JIT=y",
+			   "net.core.bpf_jit_enable is not to be seen here");
+	else if (fd < 0 || read(fd, &c, 1) != 1)
 		doctor_add(d, DOCTOR_WARN, "BPF JIT", "run as root to see", "could not be read: %s",
 			   strerror(errno));
 	else if (c == '0')

@@ -118,7 +118,6 @@ static void check_configuration(struct doctor *d)
 			   strerror(-r));
 	} else if (r == 0) {
 		add_lines(d, DOCTOR_OK, out);
-		doctor_add(d, DOCTOR_OK, "configuration", NULL, "%s is in order", d->config);
 	} else {
 		if (!out[0])
 			strcpy(out, "the check failed and did not say why");

@@ -229,7 +229,7 @@ static struct peers_bpf *load_redirect(const struct lane *l)
 
 int main(void)
 {
-	_cleanup_(dataplane_closep) struct dataplane *dp = NULL;
+	struct dataplane *dp;
 	struct peers_bpf *peers, *redirect;
 	int old;
 
@@ -263,6 +263,7 @@ int main(void)
 		}
 	report_lane("forward.vs_nft_map", "bridge + nft map", &lanes[NFT]);
 	report_lane("forward.vs_redirect", "redirect only", &lanes[REDIRECT]);
+	dataplane_close(dp);
 	peers_bpf__destroy(redirect);
 	peers_bpf__destroy(peers);
 	return 0;

@@ -65,7 +65,7 @@ static struct dataplane *with_bindings(uint32_t max, uint32_t n, int *ret_steer)
 static void decision(struct peers_bpf *peers)
 {
 	double empty[ROUNDS], above[ROUNDS], ratio[ROUNDS], e;
-	_cleanup_(dataplane_closep) struct dataplane *dp = NULL;
+	struct dataplane *dp;
 	int steer;
 
 	dp = with_bindings(16384, 10000, &steer);
@@ -74,6 +74,7 @@ static void decision(struct peers_bpf *peers)
 		above[i] = test_run(steer, TC_ACT_REDIRECT) - empty[i];
 		ratio[i] = (above[i] + empty[i]) / empty[i];
 	}
+	dataplane_close(dp);
 	e = median(empty, ROUNDS);
 	report("steer.decision", median(above, ROUNDS), "ns", "empty program", e,
 	       median(ratio, ROUNDS));
@@ -98,7 +99,7 @@ static void report_scale(const char *name, struct scale *s)
 static void scale(struct peers_bpf *peers)
 {
 	struct scale hot, cycled, cold;
-	_cleanup_(dataplane_closep) struct dataplane *dp_few = NULL, *dp_many = NULL;
+	struct dataplane *dp_few, *dp_many;
 	int few, many, empty = bpf_program__fd(peers->progs.empty);
 
 	dp_few = with_bindings(1 << 20, FEW, &few);
@@ -118,6 +119,8 @@ static void scale(struct peers_bpf *peers)
 		cold.few[i] = cycled.few[i];
 		cold.many[i] = cycle_run(peers, many, TC_ACT_REDIRECT, (1 << 19) - 1, true) - rnd;
 	}
+	dataplane_close(dp_few);
+	dataplane_close(dp_many);
 	report_scale("steer.scale", &hot);
 	report_scale("steer.scale.64", &cycled);
 	report_scale("steer.scale.cold", &cold);

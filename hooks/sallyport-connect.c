@@ -52,6 +52,7 @@ static int answer_now(struct connect_call *c, const struct connect_answer *answe
 static int answer_later(struct connect_call *c, const char *config_file, const char *deferred_file)
 {
 	struct connect_answer answer = {0};
+	bool cancelled;
 	bool accept;
 	int r;
 
@@ -67,9 +68,11 @@ static int answer_later(struct connect_call *c, const char *config_file, const c
 	c->wanted_file = deferred_file;
 	r = connect_finish(c, &answer);
 	accept = r == 0 && answer.accept;
+	cancelled = r == -ECANCELED;
 	r = control_file_answer(config_file, accept ? answer.config : NULL, deferred_file,
 				accept ? '1' : '0');
-	if (accept && r < 0)
+	/* Nobody is there: neither for what was accepted, nor for what may be at this moment. */
+	if (cancelled || (accept && r < 0))
 		connect_undo(c);
 	free(answer.config);
 	return EXIT_SUCCESS;

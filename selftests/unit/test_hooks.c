@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "hooks/call.h"
+#include "hooks/control_file.h"
 #include "hooks/env.h"
 #include "hooks/reply.h"
 #include "lib/cleanup.h"
@@ -599,9 +600,35 @@ static void test_auth(void **state)
 	assert_int_equal(run("sallyport-auth", environment(files), args, &us), 1);
 	assert_null(strstr(get("stderr"), "s3cret"));
 	unlink(args[0]);
-	assert_int_equal(symlink(in_dir("control"), args[0]), 0);
+	put("reason", "alice\ns3cret\n");
+	assert_int_equal(symlink(in_dir("reason"), args[0]), 0);
 	assert_int_equal(run("sallyport-auth", environment(files), args, &us), 1);
 	unlink(args[0]);
+}
+
+/* Only a file that OpenVPN made is written: no other by way of a link, and none is created. */
+static void test_control_file(void **state)
+{
+	put("config", "untouched");
+	unlink(in_dir("control"));
+	assert_int_equal(symlink(in_dir("config"), in_dir("control")), 0);
+	assert_int_equal(control_file_text(in_dir("control"), "x"), -ELOOP);
+	assert_int_equal(control_file_verdict(in_dir("control"), '1'), -ELOOP);
+	assert_string_equal(get("config"), "untouched");
+	unlink(in_dir("control"));
+	assert_int_equal(control_file_verdict(in_dir("control"), '1'), -ENOENT);
+	assert_null(get("control"));
+	assert_int_equal(mkfifo(in_dir("control"), 0600), 0); /* does not block either */
+	assert_int_equal(control_file_text(in_dir("control"), "x"), -ENXIO);
+	unlink(in_dir("control"));
+	/* The text could not be written: an acceptance without it becomes a refusal. */
+	put("deferred", "2");
+	assert_int_equal(control_file_answer(in_dir("control"), "x", in_dir("deferred"), '1'),
+			 -ENOENT);
+	assert_string_equal(get("deferred"), "0");
+	assert_int_equal(control_file_answer(in_dir("config"), "x", in_dir("deferred"), '1'), 0);
+	assert_string_equal(get("deferred"), "1");
+	assert_string_equal(get("config"), "x");
 }
 
 static const char *const connect_files[] = {"client_connect_deferred_file", "deferred", NULL};
@@ -766,6 +793,7 @@ int main(void)
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_disconnect),
 		cmocka_unit_test(test_auth),
+		cmocka_unit_test(test_control_file),
 		cmocka_unit_test(test_connect_at_once),
 		cmocka_unit_test(test_connect_deferred),
 		cmocka_unit_test(test_connect_abandoned),

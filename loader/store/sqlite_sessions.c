@@ -8,7 +8,7 @@
 #include "sqlite_internal.h"
 
 /* The user's state, within the transaction: -ENOENT gone, -EACCES disabled. */
-static int check_user(struct store *s, uint32_t id)
+static int check_user(struct sqlite_store *s, uint32_t id)
 {
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r = sqlite_prepare(s, "SELECT disabled FROM user WHERE id = ?", &st);
@@ -23,7 +23,7 @@ static int check_user(struct store *s, uint32_t id)
 }
 
 /* The lowest index that no live session of the user holds, below MAX. */
-static int free_index(struct store *s, uint32_t user_id, uint32_t max, uint32_t *ret)
+static int free_index(struct sqlite_store *s, uint32_t user_id, uint32_t max, uint32_t *ret)
 {
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	uint32_t live = 0, lowest = 0;
@@ -48,7 +48,7 @@ static int free_index(struct store *s, uint32_t user_id, uint32_t max, uint32_t 
 	return 0;
 }
 
-static int insert(struct store *s, struct store_session *x)
+static int insert(struct sqlite_store *s, struct store_session *x)
 {
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r = sqlite_prepare(s,
@@ -75,8 +75,9 @@ static int insert(struct store *s, struct store_session *x)
 	return r;
 }
 
-int store_session_begin(struct store *s, struct store_session *x, uint32_t max_sessions)
+int sqlite_session_begin(struct store *base, struct store_session *x, uint32_t max_sessions)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	int r = sqlite_begin(s);
 
 	if (r < 0)
@@ -92,8 +93,9 @@ int store_session_begin(struct store *s, struct store_session *x, uint32_t max_s
 	return sqlite_end(s, r);
 }
 
-int store_session_end_many(struct store *s, const uint64_t *ids, size_t n, int64_t when)
+int sqlite_session_end_many(struct store *base, const uint64_t *ids, size_t n, int64_t when)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r = sqlite_begin(s);
 
@@ -107,11 +109,6 @@ int store_session_end_many(struct store *s, const uint64_t *ids, size_t n, int64
 		sqlite3_reset(st);
 	}
 	return sqlite_end(s, r);
-}
-
-int store_session_end(struct store *s, uint64_t id, int64_t when)
-{
-	return store_session_end_many(s, &id, 1, when);
 }
 
 static int read_session(sqlite3_stmt *st, struct store_session *x)
@@ -141,9 +138,10 @@ static int read_session(sqlite3_stmt *st, struct store_session *x)
 	return r;
 }
 
-int store_session_each_since(struct store *s, int64_t ended_since,
-			     int (*cb)(const struct store_session *session, void *arg), void *arg)
+int sqlite_session_each_since(struct store *base, int64_t ended_since,
+			      int (*cb)(const struct store_session *session, void *arg), void *arg)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	struct store_session x;
 	int r = sqlite_prepare(
@@ -158,15 +156,9 @@ int store_session_each_since(struct store *s, int64_t ended_since,
 	if (r == 0)
 		sqlite3_bind_int64(st, 1, ended_since);
 	while (r == 0 && (r = sqlite_step(s, st)) > 0) {
-		r = read_session(st, &x);
+		r = sqlite_row(s, "session", read_session(st, &x));
 		if (r == 0)
 			r = cb(&x, arg);
 	}
 	return r;
-}
-
-int store_session_each_live(struct store *s,
-			    int (*cb)(const struct store_session *session, void *arg), void *arg)
-{
-	return store_session_each_since(s, INT64_MAX, cb, arg);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Users, workloads and the audit trail on SQLite. */
+/* Users on SQLite: who may come in? */
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -33,8 +33,9 @@ static int read_user(sqlite3_stmt *st, struct store_user *u)
 	return r;
 }
 
-int store_user_add(struct store *s, struct store_user *u)
+int sqlite_user_add(struct store *base, struct store_user *u)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int64_t now = time(NULL);
 	int r = sqlite_prepare(s,
@@ -61,8 +62,9 @@ int store_user_add(struct store *s, struct store_user *u)
 	return 0;
 }
 
-int store_user_get(struct store *s, const char *name, struct store_user *ret)
+int sqlite_user_get(struct store *base, const char *name, struct store_user *ret)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r = sqlite_prepare(s, "SELECT " USER_COLUMNS " FROM user WHERE name = ?", &st);
 
@@ -72,45 +74,36 @@ int store_user_get(struct store *s, const char *name, struct store_user *ret)
 	r = sqlite_step(s, st);
 	if (r <= 0)
 		return r ?: -ENOENT;
-	return read_user(st, ret);
+	return sqlite_row(s, "user", read_user(st, ret));
 }
 
-/* A change of the one row that is called NAME, whose name is the statement's last parameter. */
-static int change_user(struct store *s, sqlite3_stmt *st, int parameter, const char *name)
+int sqlite_user_set_hash(struct store *base, const char *name, const char *hash)
 {
-	int r;
-
-	sqlite3_bind_text(st, parameter, name, -1, SQLITE_STATIC);
-	r = sqlite_run(s, st);
-	if (r < 0)
-		return r;
-	return sqlite3_changes(s->db) == 1 ? 0 : -ENOENT;
-}
-
-int store_user_set_hash(struct store *s, const char *name, const char *hash)
-{
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r = sqlite_prepare(s, "UPDATE user SET hash = ? WHERE name = ?", &st);
 
 	if (r < 0)
 		return r;
 	sqlite3_bind_text(st, 1, hash, -1, SQLITE_STATIC);
-	return change_user(s, st, 2, name);
+	return sqlite_change(s, st, 2, name);
 }
 
-int store_user_set_disabled(struct store *s, const char *name, bool disabled)
+int sqlite_user_set_disabled(struct store *base, const char *name, bool disabled)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r = sqlite_prepare(s, "UPDATE user SET disabled = ? WHERE name = ?", &st);
 
 	if (r < 0)
 		return r;
 	sqlite3_bind_int(st, 1, disabled);
-	return change_user(s, st, 2, name);
+	return sqlite_change(s, st, 2, name);
 }
 
-int store_user_update(struct store *s, const struct store_user *u)
+int sqlite_user_update(struct store *base, const struct store_user *u)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r = sqlite_prepare(s,
 			       "UPDATE user SET disabled = ?, max_sessions = ?, max_macs = ?, "
@@ -124,10 +117,10 @@ int store_user_update(struct store *s, const struct store_user *u)
 	sqlite3_bind_int64(st, 3, u->max_macs);
 	sqlite3_bind_text(st, 4, u->address, -1, SQLITE_STATIC);
 	sqlite3_bind_text(st, 5, u->address6, -1, SQLITE_STATIC);
-	return change_user(s, st, 6, u->name);
+	return sqlite_change(s, st, 6, u->name);
 }
 
-static int count_live(struct store *s, const char *user, int64_t *ret)
+static int count_live(struct sqlite_store *s, const char *user, int64_t *ret)
 {
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int r = sqlite_prepare(s,
@@ -143,8 +136,9 @@ static int count_live(struct store *s, const char *user, int64_t *ret)
 	return r < 0 ? r : 0;
 }
 
-int store_user_delete(struct store *s, const char *name)
+int sqlite_user_delete(struct store *base, const char *name)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	int64_t live = 0;
 	int r = sqlite_begin(s);
@@ -157,152 +151,22 @@ int store_user_delete(struct store *s, const char *name)
 	if (r == 0)
 		r = sqlite_prepare(s, "DELETE FROM user WHERE name = ?", &st);
 	if (r == 0)
-		r = change_user(s, st, 1, name);
+		r = sqlite_change(s, st, 1, name);
 	return sqlite_end(s, r);
 }
 
-int store_user_each(struct store *s, int (*cb)(const struct store_user *user, void *arg), void *arg)
+int sqlite_user_each(struct store *base, int (*cb)(const struct store_user *user, void *arg),
+		     void *arg)
 {
+	struct sqlite_store *s = sqlite_of(base);
 	_cleanup_stmt_ sqlite3_stmt *st = NULL;
 	struct store_user user;
 	int r = sqlite_prepare(s, "SELECT " USER_COLUMNS " FROM user ORDER BY name", &st);
 
 	while (r == 0 && (r = sqlite_step(s, st)) > 0) {
-		r = read_user(st, &user);
+		r = sqlite_row(s, "user", read_user(st, &user));
 		if (r == 0)
 			r = cb(&user, arg);
-	}
-	return r;
-}
-
-/* --- workloads --- */
-
-int store_workload_add(struct store *s, struct store_workload *w)
-{
-	_cleanup_stmt_ sqlite3_stmt *st = NULL;
-	struct store_user owner;
-	int r = store_user_get(s, w->user, &owner);
-
-	explicit_bzero(owner.hash, sizeof(owner.hash));
-	if (r == 0)
-		r = sqlite_prepare(s,
-				   "INSERT INTO workload (user_id, name, netns, ifname, mac) "
-				   "VALUES (?, ?, ?, ?, ?)",
-				   &st);
-	if (r < 0)
-		return r;
-	sqlite3_bind_int64(st, 1, owner.id);
-	sqlite3_bind_text(st, 2, w->name, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 3, w->netns, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 4, w->ifname, -1, SQLITE_STATIC);
-	sqlite3_bind_blob(st, 5, w->mac, sizeof(w->mac), SQLITE_STATIC);
-	r = sqlite_run(s, st);
-	if (r < 0)
-		return r;
-	w->id = (uint32_t)sqlite3_last_insert_rowid(s->db);
-	w->user_id = owner.id;
-	w->segment = owner.segment;
-	return 0;
-}
-
-int store_workload_delete(struct store *s, const char *user, const char *name)
-{
-	_cleanup_stmt_ sqlite3_stmt *st = NULL;
-	int r = sqlite_prepare(s,
-			       "DELETE FROM workload WHERE "
-			       "user_id = (SELECT id FROM user WHERE name = ?) AND name = ?",
-			       &st);
-
-	if (r < 0)
-		return r;
-	sqlite3_bind_text(st, 1, user, -1, SQLITE_STATIC);
-	return change_user(s, st, 2, name);
-}
-
-static int read_workload(sqlite3_stmt *st, struct store_workload *w)
-{
-	int64_t id = 0, user_id = 0;
-	int r;
-
-	memset(w, 0, sizeof(*w));
-	r = sqlite_int(st, 0, 1, UINT32_MAX, &id);
-	r = r ?: sqlite_int(st, 1, 1, UINT32_MAX, &user_id);
-	r = r ?: sqlite_text(st, 2, w->user, sizeof(w->user));
-	r = r ?: sqlite_text(st, 3, w->name, sizeof(w->name));
-	r = r ?: sqlite_text(st, 4, w->netns, sizeof(w->netns));
-	r = r ?: sqlite_text(st, 5, w->ifname, sizeof(w->ifname));
-	if (r == 0 && sqlite3_column_bytes(st, 6) != sizeof(w->mac))
-		r = -EUCLEAN;
-	if (r < 0)
-		return r;
-	memcpy(w->mac, sqlite3_column_blob(st, 6), sizeof(w->mac));
-	w->id = (uint32_t)id;
-	w->user_id = w->segment = (uint32_t)user_id;
-	return 0;
-}
-
-int store_workload_each(struct store *s, int (*cb)(const struct store_workload *w, void *arg),
-			void *arg)
-{
-	_cleanup_stmt_ sqlite3_stmt *st = NULL;
-	struct store_workload w;
-	int r = sqlite_prepare(
-		s,
-		"SELECT w.id, w.user_id, u.name, w.name, w.netns, w.ifname, w.mac "
-		"FROM workload w JOIN user u ON u.id = w.user_id ORDER BY u.name, w.name",
-		&st);
-
-	while (r == 0 && (r = sqlite_step(s, st)) > 0) {
-		r = read_workload(st, &w);
-		if (r == 0)
-			r = cb(&w, arg);
-	}
-	return r;
-}
-
-/* --- audit --- */
-
-int store_audit_add(struct store *s, const char *who, const char *what, const char *object,
-		    const char *detail)
-{
-	_cleanup_stmt_ sqlite3_stmt *st = NULL;
-	int r = sqlite_prepare(s,
-			       "INSERT INTO audit (time, who, what, object, detail) "
-			       "VALUES (?, ?, ?, ?, ?)",
-			       &st);
-
-	if (r < 0)
-		return r;
-	sqlite3_bind_int64(st, 1, time(NULL));
-	sqlite3_bind_text(st, 2, who, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 3, what, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 4, object, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 5, detail, -1, SQLITE_STATIC); /* NULL: SQL's NULL */
-	return sqlite_run(s, st);
-}
-
-int store_audit_each(struct store *s, size_t limit,
-		     int (*cb)(int64_t when, const char *who, const char *what, const char *object,
-			       const char *detail, void *arg),
-		     void *arg)
-{
-	_cleanup_stmt_ sqlite3_stmt *st = NULL;
-	int r = sqlite_prepare(s,
-			       "SELECT time, who, what, object, detail FROM audit "
-			       "ORDER BY id DESC LIMIT ?",
-			       &st);
-
-	if (r == 0)
-		sqlite3_bind_int64(st, 1, (int64_t)limit);
-	while (r == 0 && (r = sqlite_step(s, st)) > 0) {
-		const char *who = (const char *)sqlite3_column_text(st, 1);
-		const char *what = (const char *)sqlite3_column_text(st, 2);
-		const char *object = (const char *)sqlite3_column_text(st, 3);
-
-		if (!who || !what || !object)
-			return -EUCLEAN;
-		r = cb(sqlite3_column_int64(st, 0), who, what, object,
-		       (const char *)sqlite3_column_text(st, 4), arg);
 	}
 	return r;
 }

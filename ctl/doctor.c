@@ -13,7 +13,7 @@
 #include "sallyport/paths.h"
 
 static const char *const level_name[] = {
-	[DOCTOR_OK] = "ok", [DOCTOR_WARN] = "warn", [DOCTOR_FAIL] = "FAIL"};
+	[DOCTOR_OK] = "OK", [DOCTOR_WARN] = "warn", [DOCTOR_FAIL] = "FAIL"};
 
 void doctor_add(struct doctor *d, enum doctor_level level, const char *what, const char *advice,
 		const char *format, ...)

@@ -60,7 +60,7 @@ char *event_frame_text(const unsigned char *data, size_t size)
 		type = get16(data + 12);
 		fprintf(f, "%s > %s", mac_format(data + 6, src), mac_format(data, dst));
 		for (; (type == 0x8100 || type == 0x88a8) && size >= offset + 4; offset += 4) {
-			fprintf(f, " tag 0x%04x %u", type, get16(data + offset) & 0xfff);
+			fprintf(f, " tag 0x%04x %u", type, get16(data + offset) & 0xfffU);
 			type = get16(data + offset + 2);
 		}
 		print_packet(f, type, data + offset, size - offset);

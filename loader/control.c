@@ -3,6 +3,7 @@
 #include "control_internal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -443,24 +444,41 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
 
 /* --- the socket --- */
 
+/*
+ * Does a daemon that lives listen there? One that was killed a moment ago may still take a
+ * connection while the kernel cleans up after it: the listener's pid tells the two apart.
+ */
+static bool is_served(const struct sockaddr_un *sun)
+{
+	_cleanup_close_
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred cred = {0};
+	socklen_t len = sizeof(cred);
+
+	if (fd < 0)
+		return true;
+	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0)
+		return errno == EAGAIN; /* a full backlog */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid <= 0)
+		return true;
+	return kill(cred.pid, 0) == 0 || errno != ESRCH;
+}
+
 int control_listen(const char *path)
 {
 	_cleanup_close_
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	_cleanup_close_
-	int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	const struct sockaddr *sa = (const struct sockaddr *)&sun;
 
-	if (fd < 0 || probe < 0)
+	if (fd < 0)
 		return -errno;
 	if (strlen(path) >= sizeof(sun.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(sun.sun_path, path);
-	/* A daemon that lives answers, or has a full backlog: neither is to be replaced. */
-	if (connect(probe, sa, sizeof(sun)) == 0 || errno == EAGAIN)
+	if (is_served(&sun))
 		return -EADDRINUSE;
-	if (errno == ECONNREFUSED && unlink(path) < 0)
+	if (unlink(path) < 0 && errno != ENOENT)
 		return -errno;
 	if (bind(fd, sa, sizeof(sun)) < 0)
 		return -errno;

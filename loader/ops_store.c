@@ -126,7 +126,8 @@ static void fail_request(struct store_job *j)
 
 static bool is_store_trouble(int r)
 {
-	return r == -EIO || r == -ENOSPC || r == -EUCLEAN || r == -EACCES || r == -ENOMEM;
+	return r == -EIO || r == -ENOSPC || r == -EUCLEAN || r == -EACCES || r == -EROFS ||
+	       r == -ENOMEM;
 }
 
 static void store_done(struct job *job)

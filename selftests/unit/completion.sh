@@ -10,7 +10,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export SALLYPORT_SOCKET=$dir/none
 failed=0
-# shellcheck source=completion/sallyport.bash
+# shellcheck disable=SC1091 # linted by itself
 . completion/sallyport.bash
 
 # offers WORD... CURRENT: what is offered for the last word, one a line, sorted.

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "lib/cleanup.h"
 #include "sqlite_internal.h"
@@ -118,8 +119,11 @@ static int check_schema(struct sqlite_store *s, const char *path, char **ret_err
 {
 	sqlite3 *yardstick = NULL;
 	int64_t version = 0;
-	int r = get_version(s, path, &version, ret_error);
+	int r = sqlite_exec(s, "BEGIN"); /* the numbers are of one moment */
 
+	if (r < 0)
+		return fail(ret_error, r, path, s->error);
+	r = sqlite_end(s, get_version(s, path, &version, ret_error));
 	if (r == 0 && version < STORE_SCHEMA_VERSION)
 		r = migrate(s, path, ret_error);
 	if (r < 0)
@@ -128,6 +132,22 @@ static int check_schema(struct sqlite_store *s, const char *path, char **ret_err
 							      : -ENOMEM;
 	sqlite3_close(yardstick);
 	return r < 0 ? fail(ret_error, r, path, s->error) : 0;
+}
+
+/*
+ * Readers never wait for the writer; a crash leaves a log that the next open replays. Only the
+ * first open of a new file changes anything, and SQLite does not wait for another's lock here.
+ */
+static int use_wal(struct sqlite_store *s, unsigned int timeout_ms)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	int r = sqlite_exec(s, "PRAGMA journal_mode = WAL");
+
+	for (unsigned int waited = 0; r == -EBUSY && waited < timeout_ms; waited += 10) {
+		nanosleep(&pause, NULL);
+		r = sqlite_exec(s, "PRAGMA journal_mode = WAL");
+	}
+	return r;
 }
 
 /*
@@ -226,8 +246,7 @@ int sqlite_open(const struct store_options *o, struct store **ret, char **ret_er
 	r = check_schema(s, o->path, ret_error);
 	if (r < 0)
 		return r;
-	/* Readers never wait for the writer; a crash leaves a log that the next open replays. */
-	r = sqlite_exec(s, "PRAGMA journal_mode = WAL");
+	r = use_wal(s, o->timeout_ms);
 	if (r < 0)
 		return fail(ret_error, r, o->path, s->error);
 	*ret = TAKE_PTR(base);

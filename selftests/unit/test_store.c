@@ -1,90 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Does the store keep what it has acknowledged (I8), and refuse what it must? */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <errno.h>
-#include <signal.h>
-#include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "lib/cleanup.h"
-#include "loader/store/store_internal.h"
-
-static char dir[64], path[96];
-
-static int setup(void **state)
-{
-	strcpy(dir, "/tmp/sp-store-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(path, sizeof(path), "%s/db", dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-	char file[128];
-
-	for (size_t i = 0; i < SP_ARRAY_SIZE(suffixes); i++) {
-		snprintf(file, sizeof(file), "%s%s", path, suffixes[i]);
-		unlink(file);
-	}
-	return rmdir(dir);
-}
-
-static struct store *open_or_fail(void)
-{
-	const struct store_options o = {.path = path, .timeout_ms = 200};
-	_cleanup_free_
-	char *error = NULL;
-	struct store *s = NULL;
-
-	if (store_open(&o, &s, &error) < 0)
-		fail_msg("%s", error);
-	return s;
-}
-
-static int open_error(void)
-{
-	const struct store_options o = {.path = path, .timeout_ms = 200};
-	_cleanup_(store_closep) struct store *s = NULL;
-	_cleanup_free_
-	char *error = NULL;
-	int r = store_open(&o, &s, &error);
-
-	if (r < 0)
-		assert_non_null(error);
-	return r;
-}
-
-static void add_user(struct store *s, const char *name, struct store_user *ret)
-{
-	*ret = (struct store_user){.hash = "$y$x", .address = "10.0.0.1/24"};
-	snprintf(ret->name, sizeof(ret->name), "%s", name);
-	assert_int_equal(store_user_add(s, ret), 0);
-}
-
-static struct store_session a_session(const struct store_user *u, uint16_t vid)
-{
-	struct store_session x = {.user_id = u->id,
-				  .instance = "a",
-				  .common_name = "cn",
-				  .trusted_ip = "192.0.2.1",
-				  .trusted_port = 1,
-				  .vid = vid};
-
-	return x;
-}
+/* Does the store give back what it was given, and refuse what it must? */
+#include "store_fixture.h"
 
 static void test_users(void **state)
 {
@@ -184,51 +100,6 @@ static void test_sessions(void **state)
 	assert_int_equal(store_session_begin(s, &x[0], 9), -ENOENT);
 }
 
-static void test_locked(void **state)
-{
-	_cleanup_(store_closep) struct store *s = open_or_fail();
-	struct store_user u = {.name = "a", .hash = "x"};
-	sqlite3 *other;
-
-	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(store_user_add(s, &u), -EBUSY);
-	assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(other);
-	assert_int_equal(store_user_add(s, &u), 0);
-}
-
-static void put(const char *text, size_t size)
-{
-	FILE *f = fopen(path, "we");
-
-	assert_non_null(f);
-	fwrite(text, 1, size, f);
-	fclose(f);
-}
-
-static void foreign(const char *sql)
-{
-	sqlite3 *db;
-
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
-}
-
-static void test_not_ours(void **state)
-{
-	put("this is not a database, and long enough to be sure of that", 58);
-	assert_int_equal(open_error(), -EUCLEAN);
-	unlink(path);
-	foreign("CREATE TABLE cats (name TEXT)");
-	assert_int_equal(open_error(), -EUCLEAN);
-	unlink(path);
-	store_close(open_or_fail());
-	foreign("PRAGMA user_version = 99");
-	assert_int_equal(open_error(), -EPROTONOSUPPORT);
-}
-
 static void test_private(void **state)
 {
 	struct stat st;
@@ -238,72 +109,103 @@ static void test_private(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
-/* A file of version 1 becomes the newest, and what was in it stays. */
-static void test_migrate(void **state)
+struct walk {
+	struct store *s;
+	unsigned int depth, seen;
+};
+
+static int walk(const struct store_user *user, void *arg)
 {
-	struct store_user got;
-	char pragma[64];
+	struct walk *w = arg;
+	struct store_user u;
 
-	foreign(store_schema[0]);
-	foreign("INSERT INTO user (name, hash, created) VALUES ('old', 'h', 1); PRAGMA "
-		"user_version = 1");
-	snprintf(pragma, sizeof(pragma), "PRAGMA application_id = %d", STORE_APPLICATION_ID);
-	foreign(pragma);
-	{
-		_cleanup_(store_closep) struct store *s = open_or_fail();
-
-		assert_int_equal(store_user_get(s, "old", &got), 0);
-		assert_string_equal(got.hash, "h");
-	}
-	foreign("INSERT INTO session (user_id, instance, common_name, trusted_ip, trusted_port, "
-		"time_unix, "
-		"daemon_pid, vid, address_index, started) VALUES (1, 'a', '', '', 1, 1, 1, 5, 0, "
-		"1)");
+	w->seen++;
+	assert_int_equal(store_user_get(w->s, user->name, &u), 0);
+	assert_string_equal(u.name, user->name);
+	if (w->depth == 2)
+		return 0;
+	w->depth++;
+	assert_int_equal(store_user_each(w->s, walk, w), 0);
+	w->depth--;
+	return 0;
 }
 
-/* I8: a writer that is killed at any moment has lost nothing that it was told was done. */
-static void test_killed_writer(void **state)
+static int stop(const struct store_user *user, void *arg)
 {
-	uint32_t acknowledged = 0, got;
-	int pipe_fd[2];
-	pid_t pid;
+	return -ECANCELED;
+}
 
-	store_close(open_or_fail());
-	assert_int_equal(pipe(pipe_fd), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		struct store *s = open_or_fail();
+/* Callbacks may ask the store again, even the same; what they return ends the walk. */
+static void test_nested(void **state)
+{
+	_cleanup_(store_closep) struct store *s = open_or_fail();
+	struct walk w = {.s = s};
+	struct store_user u;
 
-		for (uint32_t i = 1;; i++) {
-			struct store_user u = {.hash = "x"};
+	add_user(s, "a", &u);
+	add_user(s, "b", &u);
+	assert_int_equal(store_user_each(s, walk, &w), 0);
+	assert_int_equal(w.seen, 2 + 4 + 8);
+	assert_int_equal(store_user_each(s, stop, NULL), -ECANCELED);
+	add_user(s, "c", &u); /* no walk is left open */
+}
 
-			snprintf(u.name, sizeof(u.name), "user%u", i);
-			if (store_user_add(s, &u) < 0 ||
-			    write(pipe_fd[1], &i, sizeof(i)) != sizeof(i))
-				_exit(1);
-		}
+static void test_update(void **state)
+{
+	_cleanup_(store_closep) struct store *s = open_or_fail();
+	struct store_user u, got;
+
+	add_user(s, "a", &u);
+	u.max_sessions = 3;
+	u.max_macs = 5;
+	u.disabled = true;
+	strcpy(u.address6, "fd00::1/64");
+	strcpy(u.hash, "must not be written");
+	assert_int_equal(store_user_update(s, &u), 0);
+	assert_int_equal(store_user_get(s, "a", &got), 0);
+	assert_int_equal(got.max_sessions, 3);
+	assert_int_equal(got.max_macs, 5);
+	assert_true(got.disabled);
+	assert_string_equal(got.address6, "fd00::1/64");
+	assert_string_equal(got.hash, "$y$x");
+	strcpy(u.name, "b");
+	assert_int_equal(store_user_update(s, &u), -ENOENT);
+}
+
+static int sum_sessions(const struct store_session *x, void *arg)
+{
+	assert_string_equal(x->common_name, "cn");
+	*(uint64_t *)arg += x->id;
+	return 0;
+}
+
+/* Which sessions a restarted daemon is told of: the live, and those whose ids still rest. */
+static void test_session_walk(void **state)
+{
+	_cleanup_(store_closep) struct store *s = open_or_fail();
+	struct store_session x[4];
+	struct store_user u;
+	uint64_t sum = 0;
+
+	add_user(s, "a", &u);
+	for (uint16_t i = 0; i < 4; i++) {
+		x[i] = a_session(&u, (uint16_t)(2 + i));
+		assert_int_equal(store_session_begin(s, &x[i], 9), 0);
 	}
-	close(pipe_fd[1]);
-	while (acknowledged < 50 && read(pipe_fd[0], &got, sizeof(got)) == sizeof(got))
-		acknowledged = got;
-	kill(pid, SIGKILL);
-	while (read(pipe_fd[0], &got, sizeof(got)) == sizeof(got))
-		acknowledged = got;
-	waitpid(pid, NULL, 0);
-	close(pipe_fd[0]);
-	assert_true(acknowledged >= 50);
-	{
-		_cleanup_(store_closep) struct store *s = open_or_fail();
-
-		for (uint32_t i = 1; i <= acknowledged; i++) {
-			struct store_user u;
-			char name[32];
-
-			snprintf(name, sizeof(name), "user%u", i);
-			assert_int_equal(store_user_get(s, name, &u), 0);
-		}
-	}
+	assert_int_equal(store_session_end(s, x[0].id, 1000), 0);
+	assert_int_equal(
+		store_session_end_many(s, (const uint64_t[]){x[1].id, 4711, x[2].id}, 3, 2000), 0);
+	assert_int_equal(store_session_each_live(s, sum_sessions, &sum), 0);
+	assert_int_equal(sum, x[3].id);
+	sum = 0;
+	assert_int_equal(store_session_each_since(s, 2000, sum_sessions, &sum), 0);
+	assert_int_equal(sum, x[1].id + x[2].id + x[3].id);
+	/* The history outlives the user. */
+	assert_int_equal(store_session_end(s, x[3].id, 3000), 0);
+	assert_int_equal(store_user_delete(s, "a"), 0);
+	sum = 0;
+	assert_int_equal(store_session_each_since(s, 1, sum_sessions, &sum), 0);
+	assert_int_equal(sum, x[0].id + x[1].id + x[2].id + x[3].id);
 }
 
 static int count_audit(int64_t when, const char *who, const char *what, const char *object,
@@ -326,16 +228,12 @@ static void test_audit(void **state)
 	assert_int_equal(n, 3);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_users),	  TEST(test_segments_are_not_reused),
-		TEST(test_workloads),	  TEST(test_sessions),
-		TEST(test_locked),	  TEST(test_not_ours),
-		TEST(test_private),	  TEST(test_migrate),
-		TEST(test_killed_writer), TEST(test_audit),
+		TEST(test_users),	 TEST(test_update),   TEST(test_nested),
+		TEST(test_workloads),	 TEST(test_sessions), TEST(test_segments_are_not_reused),
+		TEST(test_session_walk), TEST(test_private),  TEST(test_audit),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);

@@ -176,7 +176,7 @@ void control_client_queue(struct client *c, const char *data, size_t size)
 		/* Too slow, or no memory: an answer is lost, so the connection must not go on. */
 		client_drop_output(c);
 		c->closing = true;
-		control_client_wake(c);
+		shutdown(c->fd, SHUT_RDWR); /* wakes the loop, which frees it */
 		return;
 	}
 	o->next = NULL;
@@ -374,10 +374,15 @@ static void turn_away(int fd, int error, const char *message)
 	json_t *reply = error_reply(error, NULL, message);
 	_cleanup_free_
 	char *text = NULL;
+	char drain[16];
 
 	json_object_set_new(reply, "v", json_integer(1));
 	json_object_set_new(reply, "ok", json_false());
 	text = json_dumps(reply, JSON_COMPACT);
+	/* What it has sent already is read away: closing over it would take the answer with it. */
+	shutdown(fd, SHUT_RD);
+	while (recv(fd, drain, sizeof(drain), MSG_DONTWAIT) > 0)
+		;
 	if (text && send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		log_printf(LOG_DEBUG, "turned away: %m");
 	json_decref(reply);

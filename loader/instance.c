@@ -305,8 +305,7 @@ static void kill_unknown(struct instance *i, const struct mgmt_client *clients, 
 		}
 		log_event(LOG_WARNING, "client without a session: killed", "INSTANCE", i->name,
 			  "COMMON_NAME", clients[k].common_name, NULL);
-		mgmt_kill(i->mgmt, clients[k].ip, clients[k].port, clients[k].time_unix, NULL,
-			  NULL);
+		mgmt_kill_cid(i->mgmt, clients[k].cid, NULL, NULL);
 	}
 	if (young && !i->recheck)
 		sd_event_add_time_relative(i->daemon->event, &i->recheck, CLOCK_MONOTONIC,

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
+#include <utlist.h>
 
 #include "lib/cleanup.h"
 #include "mgmt_parse.h"
@@ -27,9 +28,10 @@
 #define RETRY_MIN_US (100 * 1000ULL)
 #define RETRY_MAX_US (5 * 1000 * 1000ULL)
 #define ANSWER_US (5 * 1000 * 1000ULL)
-#define COMMANDS_MAX 64
 /* Above what one process can serve: 4093 VLAN ids, and its memory in MAC mode. */
 #define CLIENTS_MAX 16384
+/* A whole status' worth of clients may be ended at once. */
+#define COMMANDS_MAX (CLIENTS_MAX + 64)
 #define BANNER ">INFO:OpenVPN Management Interface"
 
 typedef void (*status_fn)(int error, const struct mgmt_client *clients, size_t n, void *arg);
@@ -38,7 +40,7 @@ typedef void (*kill_fn)(int error, void *arg);
 enum command_kind { COMMAND_PID, COMMAND_STATUS, COMMAND_KILL };
 
 struct command {
-	struct command *next;
+	struct command *prev, *next;
 	enum command_kind kind;
 	uint64_t cid;
 	uint64_t deadline_us; /* 0: none */
@@ -64,6 +66,7 @@ struct mgmt {
 	int64_t pid;
 
 	struct command *commands; /* the first one is in flight where it is sent */
+	unsigned int n_commands;
 	struct mgmt_lines lines;
 
 	/* The answer to "status 3" so far. */
@@ -103,23 +106,35 @@ static void timer_in(sd_event_source *timer, uint64_t us)
 static void command_answer(struct command *c, int error, const struct mgmt_client *clients,
 			   size_t n)
 {
+	status_fn status_done;
+	kill_fn kill_done;
+
 	if (c->answered)
 		return;
 	c->answered = true;
-	if (c->status_done)
-		c->status_done(error, clients, n, c->arg);
-	if (c->kill_done)
-		c->kill_done(error, c->arg);
+	/* The callback may free C, where it is still in the list. */
+	status_done = c->status_done;
+	kill_done = c->kill_done;
+	if (status_done)
+		status_done(error, clients, n, c->arg);
+	else if (kill_done)
+		kill_done(error, c->arg);
 }
 
+static void command_unlink(struct mgmt *m, struct command *c)
+{
+	DL_DELETE(m->commands, c);
+	m->n_commands--;
+}
+
+/* Those that are there now; what a callback adds is for the next turn of the loop. */
 static void commands_fail(struct mgmt *m, int error)
 {
-	struct command *list = TAKE_PTR(m->commands);
+	struct command *list = TAKE_PTR(m->commands), *c, *next;
 
-	while (list) {
-		struct command *c = list;
-
-		list = c->next;
+	m->n_commands = 0;
+	DL_FOREACH_SAFE(list, c, next)
+	{
 		command_answer(c, error, NULL, 0);
 		free(c);
 	}
@@ -171,22 +186,21 @@ static void send_next(struct mgmt *m)
 /* -ENOBUFS: too many wait already. The answer never comes before this returns. */
 static int command_add(struct mgmt *m, const struct command *model)
 {
-	struct command **end = &m->commands;
+	bool asked = model->status_done || model->kill_done;
 	struct command *c;
-	unsigned int n = 0;
 
-	if (m->dead)
+	/* Nobody waits: it is done however late, but never to the next process' clients. */
+	if (m->dead || (!asked && !m->up))
 		return -ENOTCONN;
-	for (; *end; end = &(*end)->next)
-		n++;
-	if (n >= COMMANDS_MAX)
+	if (m->n_commands >= COMMANDS_MAX)
 		return -ENOBUFS;
 	c = malloc(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	*c = *model;
-	c->deadline_us = now_us() + ANSWER_US;
-	*end = c;
+	c->deadline_us = asked ? now_us() + ANSWER_US : 0;
+	DL_APPEND(m->commands, c);
+	m->n_commands++;
 	/* The timer also sends, so that no callback runs inside the caller. */
 	sd_event_source_set_time(m->deadline, 0);
 	sd_event_source_set_enabled(m->deadline, SD_EVENT_ONESHOT);
@@ -197,28 +211,27 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct mgmt *m = arg;
 	uint64_t now = now_us();
-	struct command **p;
+	struct command *c, *next;
 
 	m->busy++;
 	send_next(m);
-	for (p = &m->commands; *p && !m->dead;) {
-		struct command *c = *p;
-
+	for (c = m->commands; c && !m->dead; c = next) {
 		/* Not up: all but what a callback has just added, which waits for the next turn. */
 		uint64_t due = m->up ? c->deadline_us : c->deadline_us - ANSWER_US;
+		unsigned int epoch = m->epoch;
 
-		if (c->answered || !c->deadline_us || now < due) {
-			p = &c->next;
+		next = c->next;
+		if (c->answered || !c->deadline_us || now < due)
 			continue;
-		}
 		if (c->sent) { /* its place is kept for its answer */
 			command_answer(c, -ETIMEDOUT, NULL, 0);
 		} else {
-			*p = c->next;
+			command_unlink(m, c);
 			command_answer(c, m->up ? -ETIMEDOUT : -ENOTCONN, NULL, 0);
 			free(c);
 		}
-		p = &m->commands; /* the callback may have changed the list */
+		if (m->epoch != epoch)
+			break;
 	}
 	if (!m->dead)
 		arm_deadline(m);
@@ -233,7 +246,7 @@ static void command_finish(struct mgmt *m, int error)
 	unsigned int epoch = m->epoch;
 	bool status = c->kind == COMMAND_STATUS && error == 0;
 
-	m->commands = c->next;
+	command_unlink(m, c);
 	command_answer(c, error, status ? m->clients : NULL, status ? m->n_clients : 0);
 	free(c);
 	if (m->epoch != epoch || m->dead)
@@ -275,7 +288,7 @@ static void on_pid(struct mgmt *m, const char *line)
 		disconnect(m); /* not OpenVPN, or nothing that we can rely on */
 		return;
 	}
-	m->commands = c->next;
+	command_unlink(m, c);
 	free(c);
 	m->up = true;
 	m->retry_us = RETRY_MIN_US;
@@ -298,8 +311,8 @@ static void on_banner(struct mgmt *m)
 		return;
 	}
 	c->kind = COMMAND_PID;
-	c->next = m->commands;
-	m->commands = c;
+	DL_PREPEND(m->commands, c);
+	m->n_commands++;
 	send_next(m);
 }
 
@@ -578,4 +591,11 @@ int mgmt_kill(struct mgmt *m, const char *ip, uint16_t port, int64_t time_unix, 
 		return r;
 	TAKE_PTR(k);
 	return 0;
+}
+
+int mgmt_kill_cid(struct mgmt *m, uint64_t cid, kill_fn done, void *arg)
+{
+	return command_add(
+		m,
+		&(struct command){.kind = COMMAND_KILL, .cid = cid, .kill_done = done, .arg = arg});
 }

@@ -64,4 +64,10 @@ int mgmt_status(struct mgmt *m,
 int mgmt_kill(struct mgmt *m, const char *ip, uint16_t port, int64_t time_unix,
 	      void (*done)(int error, void *arg), void *arg);
 
+/*
+ * End a client that a status named; a process of OpenVPN never gives a client id twice. DONE as
+ * above; where it is NULL, nobody waits and there is no timeout.
+ */
+int mgmt_kill_cid(struct mgmt *m, uint64_t cid, void (*done)(int error, void *arg), void *arg);
+
 #endif

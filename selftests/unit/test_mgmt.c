@@ -404,7 +404,7 @@ static void fake_hear(struct fake *f, sd_event *e, char *buf, size_t size)
 	for (int i = 0; i < 500; i++) {
 		ssize_t k;
 
-		assert_true(sd_event_run(e, 10000) >= 0);
+		assert_true(sd_event_run(e, i < 5 ? 0 : 10000) >= 0);
 		k = recv(f->fd, buf + n, size - 1 - n, MSG_DONTWAIT);
 		if (k > 0)
 			n += (size_t)k;
@@ -489,6 +489,24 @@ static void test_fake_status(void **state)
 	assert_int_equal(s.error, -ENOENT);
 	assert_int_equal(mgmt_kill(m, "localhost", 1, 1, on_kill, &s), -EINVAL);
 
+	/* Many at once, each by its id, in order; one that nobody waits for among them. */
+	assert_int_equal(mgmt_kill_cid(m, 0, NULL, NULL), 0);
+	fake_hear(&f, e, buf, sizeof(buf));
+	fake_say(&f, "SUCCESS: client-kill command succeeded\r\n");
+	for (uint64_t cid = 1; cid <= 500; cid++)
+		assert_int_equal(mgmt_kill_cid(m, cid, on_kill, &s), 0);
+	for (unsigned int cid = 1; cid <= 500; cid++) {
+		char want[64];
+
+		fake_hear(&f, e, buf, sizeof(buf));
+		snprintf(want, sizeof(want), "client-kill %u", cid);
+		assert_string_equal(buf, want);
+		fake_say(&f, cid % 2 ? "SUCCESS: client-kill command succeeded\r\n"
+				     : "ERROR: client-kill command failed\r\n");
+		assert_true(run_until(e, &s.dones, 4 + cid, 1000));
+		assert_int_equal(s.error, cid % 2 ? 0 : -ENOENT);
+	}
+
 	m = mgmt_free(m);
 	assert_int_equal(s.downs, 0);
 	sd_event_unref(e);
@@ -522,6 +540,7 @@ static void test_fake_lost(void **state)
 	fake_say(&f, HEADER "\r\n" CLIENT "\r\n");
 	close(TAKE_FD(f.fd));
 	assert_true(run_until(e, &s.downs, 1, 1000));
+	assert_int_equal(mgmt_kill_cid(m, 0, NULL, NULL), -ENOTCONN);
 	assert_int_equal(s.dones, 3);
 	assert_int_equal(s.error, -ENOTCONN);
 	assert_int_equal(s.n, 0);
@@ -573,7 +592,13 @@ static void test_fake_slow(void **state)
 	assert_true(run_until(e, &s.dones, 2, 1000));
 	assert_int_equal(s.error, 0);
 	assert_int_equal(s.n, 0);
-	mgmt_free(m);
+	/* To free it in the callback of one that is given up. */
+	s.free_in_done = &m;
+	assert_int_equal(mgmt_status(m, on_status, &s), 0);
+	fake_hear(&f, e, buf, sizeof(buf));
+	assert_true(run_until(e, &s.dones, 3, 7000));
+	assert_int_equal(s.error, -ETIMEDOUT);
+	assert_null(m);
 	sd_event_unref(e);
 	fake_close(&f);
 }

@@ -148,6 +148,7 @@ static void test_takeover_same_key(void **state)
 	struct session *b = host_session(h, HOST_MAC, "alice", 2);
 	const char *m = "02:00:00:00:00:01";
 	uint32_t segment = a->member.segment;
+	uint64_t id = b->id;
 
 	assert_int_equal(learn(h, a, m), LEARN_OK);
 	assert_int_equal(learn(h, b, m), LEARN_TAKEOVER);
@@ -159,7 +160,7 @@ static void test_takeover_same_key(void **state)
 	assert_true(host_has_binding(h, MAC_TAP, 0, mac(m), b->id));
 	assert_int_equal(host_fdb_port(h, segment, mac(m)), b->member.dst.port);
 	session_end(b, "the test is over");
-	assert_false(host_has_binding(h, MAC_TAP, 0, mac(m), b->id));
+	assert_false(host_has_binding(h, MAC_TAP, 0, mac(m), id));
 	assert_int_equal(host_fdb_port(h, segment, mac(m)), 0);
 }
 

@@ -34,7 +34,7 @@ struct daemon {
 	struct monitor *monitor;
 	struct portnum *portnums;
 	struct ends *ends;
-	sd_event_source *netns_source; /* inotify on /run/netns */
+	sd_event_source *netns_source; /* the table of mounts */
 	int netns_fd;
 
 	struct instance *instances; /* list, utlist */

@@ -3,15 +3,13 @@
 #include "workload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "daemon.h"
 #include "log.h"
-
-#define NETNS_DIR "/run/netns"
 
 static void set_reason(struct workload *w, const char *reason)
 {
@@ -204,32 +202,24 @@ void workload_look_again(struct daemon *d)
 	}
 }
 
-static int on_netns(sd_event_source *source, int fd, uint32_t revents, void *arg)
+static int on_mounts(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
-	char buffer[4096] __attribute__((aligned(8)));
 	struct daemon *d = arg;
 
 	/* Which one it was does not matter: those that wait are few. */
-	while (read(fd, buffer, sizeof(buffer)) > 0)
-		;
 	for (struct workload *w = d->workloads; w; w = w->hh.next)
 		workload_try(w);
 	return 0;
 }
 
+/*
+ * A namespace gets its name by a mount on a file of /run/netns (ip-netns(8)), and only the table of
+ * mounts tells when that is done: proc(5), mountinfo, POLLPRI.
+ */
 int workload_watch(struct daemon *d)
 {
-	d->netns_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	d->netns_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	if (d->netns_fd < 0)
 		return -errno;
-	/*
-	 * `ip netns add` makes the file, then mounts the namespace on it; the mount gives no event
-	 * of its own but for the attributes' change and the closing of the file before. What was
-	 * too early fails with -EINVAL and comes again with the next event.
-	 */
-	if (inotify_add_watch(d->netns_fd, NETNS_DIR,
-			      IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_CLOSE) < 0)
-		log_event(LOG_NOTICE,
-			  "no " NETNS_DIR " yet: workloads are looked for at start only", NULL);
-	return sd_event_add_io(d->event, &d->netns_source, d->netns_fd, EPOLLIN, on_netns, d);
+	return sd_event_add_io(d->event, &d->netns_source, d->netns_fd, EPOLLPRI, on_mounts, d);
 }

@@ -36,7 +36,7 @@ int workload_try(struct workload *w);
 struct workload *workload_find_id(struct daemon *d, uint32_t id);
 struct workload *workload_find(struct daemon *d, const char *user, const char *name);
 
-/* Watch /run/netns: a waiting workload comes up when its namespace appears. */
+/* Watch the table of mounts: a waiting workload comes up when its namespace appears. */
 int workload_watch(struct daemon *d);
 
 /* A link that was deleted may have been one of ours. */

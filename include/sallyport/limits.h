@@ -18,7 +18,7 @@
 #define SP_CLIENTS_MAX 512	/* connections at once */
 #define SP_HOOK_DEADLINE_MS 200 /* the longest a hook holds OpenVPN's thread */
 #define SP_DEFER_MAX_MS 30000	/* the longest a deferred answer may take */
-#define SP_PENDING_AFTER_MS 50	/* connect: answer "pending" after this long */
+#define SP_PENDING_AFTER_MS 3	/* connect: answer "pending" after this long */
 
 /* VLAN ids that may name a session: 0 is a priority tag, 1 OpenVPN's default pvid, 4095 reserved.
  */

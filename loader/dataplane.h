@@ -91,7 +91,10 @@ int dataplane_each_vid(struct dataplane *dp,
 				 void *arg),
 		       void *arg);
 
-/* -ENOSPC: the map is full (I4: the caller refuses what is new). */
+/*
+ * -ENOSPC: the map is full (I4: the caller refuses what is new). -EINVAL, here and for the FDB: a
+ * group or zero address.
+ */
 int dataplane_bind(struct dataplane *dp, uint32_t ifindex, uint16_t vid,
 		   const uint8_t mac[SP_MAC_LEN], const struct sp_bind *value);
 int dataplane_unbind(struct dataplane *dp, uint32_t ifindex, uint16_t vid,

@@ -5,6 +5,7 @@
 
 #include "dataplane_internal.h"
 #include "lib/cleanup.h"
+#include "lib/mac.h"
 #include "sallyport/limits.h"
 
 static int set(int fd, const void *key, const void *value)
@@ -116,6 +117,8 @@ int dataplane_bind(struct dataplane *dp, uint32_t ifindex, uint16_t vid,
 {
 	struct sp_bind_key key = {.ifindex = ifindex, .vid = vid};
 
+	if (!mac_is_unicast(mac)) /* I6: the programs rely on it */
+		return -EINVAL;
 	memcpy(key.mac, mac, SP_MAC_LEN);
 	return set(dp->map_fd[DP_BINDINGS], &key, value);
 }
@@ -149,6 +152,8 @@ int dataplane_fdb_set(struct dataplane *dp, uint32_t segment, const uint8_t mac[
 {
 	struct sp_fdb_key key = {.segment = segment};
 
+	if (!mac_is_unicast(mac))
+		return -EINVAL;
 	memcpy(key.mac, mac, SP_MAC_LEN);
 	return set(dp->map_fd[DP_FDB], &key, value);
 }

@@ -39,10 +39,12 @@ enum sp_port_kind {
 };
 
 /* sp_port.flags, sp_dst.flags */
-#define SP_F_VLAN_MODE                                                                             \
-	0x01		 /* vpn: the VLAN id names the session; otherwise the source MAC does      \
-			  */
-#define SP_F_CLOSED 0x02 /* drop everything, both ways: being made or torn down */
+#define SP_F_VLAN_MODE 0x01 /* vpn: the VLAN id names the session; else the source MAC does */
+/*
+ * Being made or torn down. In a destination: nothing goes there. In a port: what is not bound is
+ * dropped as port-down; to silence what is, remove its binding (the fast path looks at that alone).
+ */
+#define SP_F_CLOSED 0x02
 
 /* `ports`: hash, ifindex (__u32) -> what this device is. */
 struct sp_port {

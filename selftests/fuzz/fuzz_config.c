@@ -1,18 +1,58 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Does any text crash the parser of sallyportd.conf? */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
+/* Does any text harm the parser of sallyportd.conf, or get a value past its bounds? */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "loader/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void require(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+/* What was taken is what the rest of the daemon counts on. */
+static void check(const struct config *c)
+{
+	require(c->n_instances > 0);
+	require(c->socket[0] == '/' && strlen(c->socket) <= 107);
+	require(c->store_path[0] == '/' && c->bpffs[0] == '/' && !strchr(c->pin_dir, '/'));
+	require(c->workers >= 1 && c->workers <= 16);
+	require(c->max_macs >= 1 && c->max_macs <= 32 && c->max_sessions >= 1);
+	require(c->max_ports >= 16 && c->max_ports <= 1048576);
+	require(c->store_timeout_ms >= 100 && c->store_timeout_ms <= 60000);
+	for (size_t i = 0; i < c->n_instances; i++) {
+		const struct config_instance *a = &c->instances[i];
+
+		require(memchr(a->name, '\0', sizeof(a->name)) && a->name[0]);
+		require(memchr(a->tap, '\0', sizeof(a->tap)) && a->tap[0]);
+		require(!strchr(a->tap, '/') && a->openvpn_config[0] == '/');
+		require(a->mtu >= 576 && a->mtu <= 9000);
+		for (size_t j = 0; j < i; j++)
+			require(strcmp(a->name, c->instances[j].name) != 0 &&
+				strcmp(a->tap, c->instances[j].tap) != 0);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct config *c = NULL;
+	char *errors = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&errors, &n);
+	int r;
 
-	if (config_parse("fuzz", (const char *)data, size, &c, NULL) == 0)
-		config_free(c);
+	require(f != NULL);
+	r = config_parse("fuzz", (const char *)data, size, &c, f);
+	fclose(f);
+	if (r == 0)
+		check(c);
+	else
+		require(r == -EINVAL && !c && n > 0); /* never a refusal without a word */
+	config_free(c);
+	free(errors);
 	return 0;
 }

@@ -15,6 +15,9 @@
 #include "loader/config.h"
 
 #define FIT "[instance a]\nconfig = /x\n"
+#define LONG                                                                                       \
+	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234"    \
+	"56789012345678901234567890123456789"
 
 static const struct {
 	const char *text;
@@ -23,12 +26,43 @@ static const struct {
 	{FIT, NULL},
 	{"# nothing\n; nothing\n\n" FIT, NULL},
 	{"", "expected at least one [instance NAME]"},
-	{"[instance a]\n", "expected at least one [instance NAME]"},
-	{"[instance a]\ntap = x\n", "f:2: [instance a]: config is missing"},
-	{FIT "[instance a]\nconfig = /y\n", "f:4: config: given twice in [instance a]"},
+	{"\xef\xbb\xbf" FIT, NULL},
+	{"[instance a]\r\n  config = /x ; a comment\r\n", NULL},
+	{"  [instance a]  # a comment\n\tconfig: /x", NULL},
+	{FIT "[session]\nreserved-macs = 02:00:00:00:00:01\nreserved-macs = "
+	     "02:00:00:00:00:02\n",
+	 NULL},
+	{FIT "[daemon]\nadmin-group = no-such-group-here\n", NULL},
+	{"[instance a]\n", "f:1: [instance a]: config is missing"},
+	{FIT "[instance b]\n", "f:3: [instance b]: config is missing"},
+	{"config = /x\n" FIT, "f:1: 'config': before any [section]"},
+	{FIT "[instance a]\n", "f:3: [instance a]: a second one"},
+	{FIT "[instance a b]\nconfig = /y\n", "f:3: [instance a b]: expected a name"},
+	{FIT "[instance ]\nconfig = /y\n", "f:3: [instance ]: expected a name"},
+	{FIT "[instance]\nconfig = /y\n", "f:3: [instance]: expected"},
+	{FIT "[instance abcdefghijklmnopqrstuvwxyz012345]\n", "f:3: [instance abcdef"},
+	{FIT "[store\ntimeout = 1\n", "f:3: '[store': expected [section]"},
+	{FIT "[store] timeout = 100\n", "f:3: '[store] timeout = 100': expected [section]"},
+	{FIT "config = y\n", "f:3: config: given twice"},
+	{"[instance a]\nconfig = y\n", "f:2: config: 'y': expected a path from / on"},
+	{"[instance a]\nconfig =\n", "f:2: config: 0 bytes: expected 1 to 1023"},
+	{FIT "management = /" LONG "\n", "f:3: management: 121 bytes: expected 1 to 107"},
+	{FIT "management = /" LONG LONG "\n", "f:3: a line of 254 bytes: expected text of less"},
+	{FIT "[dataplane]\npin-dir = ../x\n", "f:4: pin-dir: '../x': expected a name"},
+	{FIT "[dataplane]\nmax-ports = 99999999999999999999\n", "f:4: max-ports: '9999"},
+	{FIT "[dataplane]\nmax-ports = -1\n", "f:4: max-ports: '-1'"},
+	{FIT "[dataplane]\nmax-ports = 64 # ports\n", "f:4: max-ports: '64 # ports'"},
+	{FIT "[store]\ntimeout = 1K\n", "f:4: timeout: '1K'"},
+	{FIT "[session]\nrate-frames = 1K0\n", "f:4: rate-frames: '1K0'"},
+	{FIT "user = 4294967295\n", "f:3: user: '4294967295'"},
+	{FIT "group = no-such-group-here\n", "f:3: group: 'no-such-group-here'"},
+	{FIT " = 5\n", "f:3: '': [instance a] has no such option"},
+	{"[instance a]\ntap = x\n", "f:1: [instance a]: config is missing"},
+	{FIT "[instance a]\nconfig = /y\n", "f:3: [instance a]: a second one of this name"},
 	{FIT "[daemon]\nworkers = 1\n[instance a]\nconfig = /y\n",
-	 "f:6: [instance a]: a second one"},
-	{FIT "[instance b]\nconfig = /y\ntap = sp-a\n", "both on tap sp-a"},
+	 "f:5: [instance a]: a second one"},
+	{FIT "[instance b]\nconfig = /y\ntap = sp-a\n",
+	 "f:3: [instance b]: tap sp-a is [instance a]'s already"},
 	{FIT "mode = bridge\n", "f:3: mode: 'bridge': expected vlan or mac"},
 	{FIT "mtu = 9001\n", "f:3: mtu: '9001': expected a number from 576 to 9000"},
 	{FIT "mtu = 0x600\n", "f:3: mtu: '0x600'"},
@@ -36,7 +70,7 @@ static const struct {
 	{FIT "tap = ../../etc\n", "f:3: tap: '../../etc'"},
 	{FIT "user = no-such-user-here\n", "f:3: user: 'no-such-user-here'"},
 	{FIT "colour = red\n", "f:3: 'colour': [instance a] has no such option"},
-	{FIT "[colours]\nred = 1\n", "f:4: [colours]: expected"},
+	{FIT "[colours]\nred = 1\n", "f:3: [colours]: expected"},
 	{FIT "[daemon]\nworkers = 17\n", "f:4: workers: '17': expected a number from 1 to 16"},
 	{FIT "[daemon]\nlog-level = loud\n", "f:4: log-level: 'loud'"},
 	{FIT "[session]\nrate-bytes = 10X\n", "f:4: rate-bytes: '10X'"},
@@ -66,7 +100,8 @@ static void test_rows(void **state)
 
 static void test_all_mistakes(void **state)
 {
-	static const char text[] = FIT "mtu = 1\nmode = x\n[daemon]\nworkers = 0\n";
+	static const char text[] = FIT "mtu = 1\nmode = x\n[daemon]\nworkers = 0\nwhat\n"
+				       "ever\n[none]\nskipped = 1\nzero\0 = 1\n";
 	_cleanup_free_
 	char *report = NULL;
 	struct config *c = NULL;
@@ -79,6 +114,13 @@ static void test_all_mistakes(void **state)
 	assert_non_null(strstr(report, "f:3: mtu"));
 	assert_non_null(strstr(report, "f:4: mode"));
 	assert_non_null(strstr(report, "f:6: workers"));
+	assert_non_null(strstr(report, "f:7: 'what'"));
+	assert_non_null(strstr(report, "f:8: 'ever'"));
+	assert_non_null(strstr(report, "f:9: [none]"));
+	assert_null(strstr(report, "skipped")); /* the section was the mistake */
+	assert_non_null(strstr(report, "f:11: a line of"));
+	/* Nobody need listen, and that changes nothing. */
+	assert_int_equal(config_parse("f", text, sizeof(text) - 1, &c, NULL), -EINVAL);
 }
 
 static void test_values(void **state)
@@ -89,7 +131,7 @@ static void test_values(void **state)
 		"management = /run/m.sock\n";
 	_cleanup_(config_freep) struct config *c = NULL;
 
-	assert_int_equal(config_parse("f", text, sizeof(text) - 1, &c, stderr), 0);
+	assert_int_equal(config_parse("f", text, sizeof(text) - 1, &c, NULL), 0);
 	assert_int_equal(c->rate_bytes, 12000000);
 	assert_int_equal(c->n_reserved, 2);
 	assert_int_equal(c->reserved[1][5], 2);
@@ -100,6 +142,17 @@ static void test_values(void **state)
 	assert_int_equal(c->instances[0].uid, 0);
 	assert_string_equal(c->instances[0].management, "/run/m.sock");
 	assert_int_equal(c->max_bindings, SP_DEF_BINDINGS);
+}
+
+static void test_files(void **state)
+{
+	struct config *c = NULL;
+
+	assert_int_equal(config_load("/nonexistent/x.conf", &c, NULL), -ENOENT);
+	assert_int_equal(config_load("/", &c, NULL), -EISDIR);
+	assert_int_equal(config_load("/dev/zero", &c, NULL), -EFBIG);
+	assert_int_equal(config_load("/dev/null", &c, NULL), -EINVAL);
+	assert_null(c);
 }
 
 static char *slurp(const char *path)
@@ -125,7 +178,7 @@ static void test_documents(void **state)
 	_cleanup_(config_freep) struct config *c = NULL;
 	unsigned int n = 0;
 
-	assert_int_equal(config_load("docs/sallyportd.conf.example", &c, stderr), 0);
+	assert_int_equal(config_load("docs/sallyportd.conf.example", &c, NULL), 0);
 	for (char *p = source; (p = strpbrk(p, "KI")); p++) {
 		char name[32], line[64];
 
@@ -145,9 +198,8 @@ static void test_documents(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_all_mistakes),
-		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_rows),	  cmocka_unit_test(test_all_mistakes),
+		cmocka_unit_test(test_values),	  cmocka_unit_test(test_files),
 		cmocka_unit_test(test_documents),
 	};
 

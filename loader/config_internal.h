@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the configuration share; nobody else includes it. */
+#ifndef SALLYPORT_LOADER_CONFIG_INTERNAL_H
+#define SALLYPORT_LOADER_CONFIG_INTERNAL_H
+
+#include "config.h"
+
+enum config_key_type {
+	KEY_PATH, /* absolute: what the daemon's directory is depends on who started it */
+	KEY_NAME,
+	KEY_UINT,
+	KEY_SIZE,
+	KEY_BOOL,
+	KEY_LEVEL,
+	KEY_GROUP,
+	KEY_USER,
+	KEY_MACS,
+	KEY_MODE,
+	KEY_TAP
+};
+
+struct config_key {
+	const char *section, *name;
+	enum config_key_type type;
+	size_t offset;
+	size_t size; /* of the integer, where it is one */
+	uint64_t min, max;
+};
+
+struct config_parser {
+	struct config *config;
+	const char *name;
+	FILE *errors;
+	const char *text, *end; /* what is still to be read */
+	unsigned int line, mistakes;
+	bool out_of_memory;
+	char section[96]; /* as it was last seen */
+	uint64_t seen;	  /* a bit for each key of this section, or of each fixed one */
+	struct config_instance *instance;
+	unsigned int instance_line;
+};
+
+/* One line to the errors, which makes the whole file unfit. */
+void config_mistake(struct config_parser *p, unsigned int line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Put VALUE where K says below BASE (a struct config or config_instance), or tell what is wrong. */
+void config_set(struct config_parser *p, const struct config_key *k, void *base, const char *value);
+
+bool config_find_group(const char *name, uint32_t *ret);
+
+#endif

@@ -77,7 +77,7 @@ static const struct {
 	{FIT "[session]\nrate-bytes = 99999999999G\n", "f:4: rate-bytes"},
 	{FIT "[session]\nreserved-macs = 02:00:00:00:00:01, x\n", "f:4: reserved-macs: 'x'"},
 	{FIT "[dataplane]\nsampling = maybe\n", "f:4: sampling: 'maybe': expected yes or no"},
-	{FIT "nonsense\n", "f:3: expected [section]"},
+	{FIT "nonsense\n", "f:3: 'nonsense': expected [section]"},
 };
 
 static void test_rows(void **state)

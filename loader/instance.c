@@ -394,15 +394,16 @@ void instance_link_changed(struct daemon *d, const struct link_info *info, bool 
 	DL_FOREACH(d->instances, i)
 	{
 		struct link_info now;
+		int r;
 
-		if (info && info->ifindex != i->link.ifindex)
+		if (!i->link.ifindex || (info && info->ifindex != i->link.ifindex))
 			continue;
-		if (!i->link.ifindex)
-			continue;
-		if (gone || link_get_index(i->link.ifindex, &now) == -ENODEV)
+		/* What was told is of some time ago; what counts is how it is. */
+		r = gone ? -ENODEV : link_get_index(i->link.ifindex, &now);
+		if (r == -ENODEV)
 			tap_gone(i);
-		else
-			link_changed(i, info ? info : &now);
+		else if (r == 0)
+			link_changed(i, &now);
 	}
 	if (!info)
 		workload_look_again(d);

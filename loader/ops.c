@@ -51,7 +51,12 @@
 	{                                                                                          \
 		"max_macs", ARG_INT, 0, 0, 32                                                      \
 	}
-#define ARGS(...) ((const struct arg[]){__VA_ARGS__ __VA_OPT__(, ){NULL, 0, 0, 0, 0}})
+#define LAST                                                                                       \
+	{                                                                                          \
+		NULL, ARG_STRING, 0, 0, 0                                                          \
+	}
+#define ARGS(...) ((const struct arg[]){__VA_ARGS__, LAST})
+#define NO_ARGS ((const struct arg[]){LAST})
 
 const struct op daemon_ops[] = {
 	/* What a client says of itself at login is judged by the handler: a wrong name is a refusal
@@ -91,12 +96,12 @@ const struct op daemon_ops[] = {
 	{"session-list", ROLE_ADMIN,
 	 ARGS(NAME("user", 0), {"instance", ARG_NAME, 0, 1, SP_INSTANCE_MAX - 1}), op_session_list},
 	{"session-kill", ROLE_ADMIN, ARGS({"session", ARG_INT, R, 1, INT64_MAX}), op_session_kill},
-	{"status", ROLE_ADMIN, ARGS(), op_status},
-	{"counters", ROLE_ADMIN, ARGS(), op_counters},
+	{"status", ROLE_ADMIN, NO_ARGS, op_status},
+	{"counters", ROLE_ADMIN, NO_ARGS, op_counters},
 	{"monitor", ROLE_ADMIN, ARGS({"drops", ARG_BOOL, 0, 0, 0}, {"changes", ARG_BOOL, 0, 0, 0}),
 	 op_monitor},
 	{"audit-list", ROLE_ADMIN, ARGS({"limit", ARG_INT, 0, 1, 10000}), op_audit_list},
-	{"reload", ROLE_ADMIN, ARGS(), op_reload},
-	{"version", ROLE_ADMIN, ARGS(), op_version},
+	{"reload", ROLE_ADMIN, NO_ARGS, op_reload},
+	{"version", ROLE_ADMIN, NO_ARGS, op_version},
 	{NULL, ROLE_NONE, NULL, NULL},
 };

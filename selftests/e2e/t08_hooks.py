@@ -73,11 +73,15 @@ def instances(mode):
         same(addresses(lab.clients["alice-phone"])[0], "10.50.0.11", "second")
         missing, unexpected = matrix(lab)
         check(not missing and not unexpected, f"missing {missing}, unexpected {unexpected}")
-    with case(f"{mode}: a MAC that is learned on one instance is refused on the other"):
+    with case(f"{mode}: a MAC goes with its user to the other instance, and back"):
         c = lab.clients["alice-phone"]
         with Events(lab.socket) as events:
             net.inject(c.ns, c.dev, frames.udp4(lab.clients[ALICE].mac, frames.BROADCAST, frames.token()))
-            events.wait(type="refuse", mac=lab.clients[ALICE].mac)
+            events.wait(type="learn", mac=lab.clients[ALICE].mac)
+        holders = [s["common_name"] for s in lab.sessions() if lab.clients[ALICE].mac in s["macs"]]
+        same(holders, ["alice-phone"], "who holds it")
+        lab.clients[ALICE].stop()
+        lab.clients[ALICE].connect()
         greet(lab, lab.clients[ALICE])
     with case(f"{mode}: one instance killed: the other's sessions do not notice"):
         pinger = probe.Pinger(lab.clients[ALICE].ns, "10.50.0.101")

@@ -4,6 +4,7 @@
 
 import os
 import socket
+import struct
 import sys
 
 sys.dont_write_bytecode = True
@@ -54,8 +55,8 @@ def send_marked(dev, frame, marks):
     s.setblocking(True)
     with s:
         for mark in marks:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-            s.send(frame)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("I", mark))
+            net.send_or_refused(s, frame)
 
 
 def egress(mode):

@@ -5,6 +5,7 @@ setns() moves only the calling thread, and a socket stays where it was made: so 
 hold sockets of every namespace and poll them together.
 """
 
+import errno
 import contextlib
 import os
 import socket
@@ -139,13 +140,22 @@ def packet_socket(ns, ifname, receive=True):
     return s
 
 
+def send_or_refused(s, frame):
+    """A program at the device's egress that drops is ENOBUFS to the sender: that is an answer too."""
+    try:
+        s.send(frame)
+    except OSError as e:
+        if e.errno != errno.ENOBUFS:
+            raise
+
+
 def inject(ns, ifname, *frames):
     """Put whole frames on the wire of a device, whatever they are."""
     s = packet_socket(ns, ifname, receive=False)
     s.setblocking(True)
     with s:
         for frame in frames:
-            s.send(frame)
+            send_or_refused(s, frame)
 
 
 def udp_socket(ns, family, address="", port=0):

@@ -74,6 +74,7 @@ struct auth_job {
 	char username[SP_NAME_MAX];
 	char password[SP_PASSWORD_MAX];
 	struct store_user user;
+	bool renewal; /* of a live session: nothing will be stored */
 	char *error;
 	int r;
 };
@@ -120,7 +121,12 @@ static void lookup_run(struct job *job, struct store *store)
 {
 	struct auth_job *a = (struct auth_job *)job;
 
-	a->r = store_user_get(store, a->username, &a->user);
+	/*
+	 * Only here can a client be told to try again later: a refused connect makes it give up.
+	 * So a login asks first whether its session could be recorded (I4).
+	 */
+	a->r = a->renewal ? 0 : store_try(store);
+	a->r = a->r ?: store_user_get(store, a->username, &a->user);
 	if (a->r < 0 && a->r != -ENOENT)
 		a->error = strdup(store_error(store));
 }
@@ -142,6 +148,15 @@ static void lookup_done(struct job *job)
 		auth_finish(a, "retry", "too many logins at once");
 }
 
+/* OpenVPN asks again when it renews keys; which session that is for, it does not tell. */
+static bool has_session(struct daemon *d, const char *user, const char *common_name)
+{
+	for (struct session *s = d->sessions_by_id; s; s = s->hh_id.next)
+		if (strcmp(s->user, user) == 0 && strcmp(s->key.common_name, common_name) == 0)
+			return true;
+	return false;
+}
+
 void op_hook_auth(void *context, void *request, const json_t *args)
 {
 	struct daemon *d = context;
@@ -159,6 +174,7 @@ void op_hook_auth(void *context, void *request, const json_t *args)
 	a->daemon = d;
 	a->request = request;
 	snprintf(a->username, sizeof(a->username), "%s", arg_string(args, "username", ""));
+	a->renewal = has_session(d, a->username, arg_string(args, "common_name", ""));
 	snprintf(a->password, sizeof(a->password), "%s", arg_string(args, "password", ""));
 	if (workers_submit(d->workers, WORKER_STORE, &a->job) < 0)
 		auth_finish(a, "retry", "too many logins at once");

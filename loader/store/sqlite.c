@@ -195,10 +195,22 @@ static int sqlite_check(struct store *base)
 	return get_number(sqlite_of(base), "SELECT count(*) FROM user WHERE id = 0", &n);
 }
 
+/* The version it has already: the first page is written, nothing is another. */
+static int sqlite_try(struct store *base)
+{
+	struct sqlite_store *s = sqlite_of(base);
+	char pragma[64];
+	int r = sqlite_begin(s);
+
+	snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d", STORE_SCHEMA_VERSION);
+	return r < 0 ? r : sqlite_end(s, sqlite_exec(s, pragma));
+}
+
 static const struct store_ops sqlite_ops = {
 	.close = sqlite_close,
 	.error = sqlite_error,
 	.check = sqlite_check,
+	.try = sqlite_try,
 	.user_add = sqlite_user_add,
 	.user_get = sqlite_user_get,
 	.user_set_hash = sqlite_user_set_hash,

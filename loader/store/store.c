@@ -28,6 +28,11 @@ int store_check(struct store *s)
 	return s->ops->check(s);
 }
 
+int store_try(struct store *s)
+{
+	return s->ops->try(s);
+}
+
 int store_user_add(struct store *s, struct store_user *user)
 {
 	return s->ops->user_add(s, user);

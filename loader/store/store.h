@@ -80,6 +80,9 @@ const char *store_error(const struct store *s);
 /* Read one page: is the database there and ours? */
 int store_check(struct store *s);
 
+/* Could a change be committed now? Commits one that alters nothing. Errors as of any change. */
+int store_try(struct store *s);
+
 /* id, segment and created are chosen by the store and written back. */
 int store_user_add(struct store *s, struct store_user *user);
 int store_user_get(struct store *s, const char *name, struct store_user *ret);

@@ -19,6 +19,7 @@ struct store_ops {
 	void (*close)(struct store *s);
 	const char *(*error)(const struct store *s);
 	int (*check)(struct store *s);
+	int (*try)(struct store *s);
 
 	int (*user_add)(struct store *s, struct store_user *user);
 	int (*user_get)(struct store *s, const char *name, struct store_user *ret);

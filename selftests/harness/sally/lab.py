@@ -130,6 +130,10 @@ class Lab:
     def sessions(self, user=None):
         return self.ask("session-list", **({"user": user} if user else {}))["items"]
 
+    def wait_gone(self, predicate, what, timeout=15):
+        """Until no session is as PREDICATE says."""
+        net.wait_for(lambda: not [s for s in self.sessions() if predicate(s)], timeout, what, 0.05)
+
     def reasons(self):
         return {r["name"]: r["frames"] for r in self.ask("counters")["reasons"]}
 

@@ -63,7 +63,6 @@ persist-key
 persist-tun
 connect-retry 1 2
 connect-timeout 5
-hand-window 10
 verb 3
 """
 

@@ -50,8 +50,13 @@ static int texts_add(struct texts *t, json_t *item)
 static char *texts_next(void *source)
 {
 	struct texts *t = source;
+	char *text;
 
-	return t->next < t->n ? TAKE_PTR(t->v[t->next++]) : NULL;
+	if (t->next == t->n)
+		return NULL;
+	text = TAKE_PTR(t->v[t->next]);
+	t->next++;
+	return text;
 }
 
 static void texts_free(void *source)

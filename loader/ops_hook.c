@@ -189,12 +189,19 @@ struct connect_job {
 	struct session *session;
 	sd_event_source *timer; /* until "pending" was said */
 	struct store_session row;
+	bool begun;
 	uint64_t deadline_us;
 	uint32_t max_sessions, max_macs; /* the configuration's; then the user's */
 	char address[SP_ADDR_STRLEN], address6[SP_ADDR_STRLEN];
 	char *error;
 	int r;
 };
+
+/* The user may not, which is not the store's trouble. */
+static bool is_refusal(int r)
+{
+	return r == -ENOENT || r == -EACCES || r == -EDQUOT || r == -ERANGE;
+}
 
 static void connect_run(struct job *job, struct store *store)
 {
@@ -208,11 +215,12 @@ static void connect_run(struct job *job, struct store *store)
 		c->max_macs = u.max_macs ? u.max_macs : c->max_macs;
 		c->r = store_session_begin(store, &c->row,
 					   u.max_sessions ? u.max_sessions : c->max_sessions);
+		c->begun = c->r == 0;
 		explicit_bzero(u.hash, sizeof(u.hash));
 	}
-	if (c->r < 0)
+	if (c->r < 0 && !is_refusal(c->r))
 		c->error = strdup(store_error(store));
-	else
+	if (c->r == 0)
 		c->r = session_address(u.address, c->row.index, c->address)
 			       ?: session_address(u.address6, c->row.index, c->address6);
 }
@@ -340,10 +348,11 @@ static void connect_refuse(struct connect_job *c, int r)
 
 	if (c->row.vid)
 		vids_put(c->session->instance->vids, c->row.vid, client_now_us());
-	if (c->row.id)
+	/* A row that was rolled back had an id, too, and the next session may get the same. */
+	if (c->begun)
 		ends_add(c->daemon->ends, c->row.id);
 	log_event(LOG_WARNING, "session refused", "USER", c->row.user, "INSTANCE", c->row.instance,
-		  "REASON", reason, "ERROR", c->error ? c->error : strerror(-r), NULL);
+		  "REASON", reason, "ERROR", c->error ? c->error : "", NULL);
 	session_drop(c->session);
 	request_on_gone(c->request, NULL, NULL);
 	request_finish(c->request,
@@ -368,11 +377,7 @@ static void connect_done(struct job *job)
 	struct session *s = c->session;
 	int r = c->r;
 
-	/* A user's mistake is not the store's. */
-	daemon_store_state(c->daemon,
-			   r == 0 || r == -ENOENT || r == -EACCES || r == -EDQUOT || r == -ERANGE
-				   ? NULL
-				   : c->error);
+	daemon_store_state(c->daemon, r == 0 || is_refusal(r) ? NULL : c->error);
 	if (r == 0 && (s->cancelled || request_is_gone(c->request)))
 		r = -ECANCELED;
 	if (r == 0 && client_now_us() > c->deadline_us)

@@ -45,8 +45,9 @@ static __always_inline bool retag(struct __sk_buff *skb, __u16 have, __u16 want)
 /*
  * The one place where a unicast frame leaves, by kind of port. A veth's frame goes straight to the
  * far end inside the namespace, without a second trip through the near end's egress and the
- * backlog: half as dear again as all else together. The far stack would take it for another host's,
- * as the device that it came in by did (eth_type_trans); the FDB has said that it is not.
+ * backlog: half as dear again as all else together. Kernels whose bpf_redirect_peer does not scrub
+ * (6.1 before its backport) leave the frame marked as another host's, as the device that it came in
+ * by saw it (eth_type_trans), and the far stack would drop it.
  */
 static __always_inline int send(struct __sk_buff *skb, const struct sp_dst *d)
 {

@@ -449,6 +449,27 @@ static int search_port(uint32_t ifindex, const struct sp_port *port, void *arg)
 	return 0;
 }
 
+/* A number that is given to a new device while the pins of the old one are still there. */
+static void check_reused_number(uint32_t old)
+{
+	static const char *const links[] = {"ingress", "egress"};
+	const struct sp_port port = {.port = 16, .segment = 9, .kind = SP_PORT_NETNS};
+	_cleanup_close_
+	int tap = net_tap_open("w-reused");
+	uint32_t new = if_nametoindex("w-reused");
+	char from[128], to[128];
+
+	assert_true(tap >= 0);
+	for (int i = 0; i < 2 && tcx; i++) {
+		snprintf(from, sizeof(from), NET_BPFFS "/" SP_PIN_DIR "/v1/links/%u-%s", old,
+			 links[i]);
+		snprintf(to, sizeof(to), NET_BPFFS "/" SP_PIN_DIR "/v1/links/%u-%s", new, links[i]);
+		assert_int_equal(rename(from, to), 0);
+	}
+	assert_int_equal(dataplane_attach(world.dp, new, &port), 0);
+	assert_int_equal(dataplane_detach(world.dp, new), 0);
+}
+
 /* What a device has left behind can be found and removed, and an upgrade does not trip over it. */
 static void test_vanished(void **state)
 {
@@ -463,6 +484,7 @@ static void test_vanished(void **state)
 	world.dp = new;
 	assert_int_equal(dataplane_each_port(world.dp, search_port, &s), 0);
 	assert_true(s.found);
+	check_reused_number(s.ifindex);
 	assert_int_equal(dataplane_detach(world.dp, s.ifindex), 0);
 	s.found = false;
 	assert_int_equal(dataplane_each_port(world.dp, search_port, &s), 0);

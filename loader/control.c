@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 #include "lib/cleanup.h"
+#include "lib/client.h"
 #include "log.h"
 #include "sallyport/limits.h"
 
@@ -415,6 +416,19 @@ static int client_new(struct control *control, int fd, const struct ucred *cred,
 	return 0;
 }
 
+static void log_stranger(struct control *c, uid_t uid)
+{
+	unsigned int missed = 0;
+	char text[16], more[16];
+
+	if (!log_allows(&c->strangers, client_now_us(), &missed))
+		return;
+	snprintf(text, sizeof(text), "%u", uid);
+	snprintf(more, sizeof(more), "%u", missed);
+	log_event(LOG_WARNING, "refused on the control socket", "UID", text, "NOT_LOGGED_BEFORE",
+		  more, NULL);
+}
+
 static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, void *arg)
 {
 	struct control *c = arg;
@@ -433,10 +447,7 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
 		cred.uid = (uid_t)-1;
 	role = role_of(c, fd, &cred);
 	if (role == ROLE_NONE) {
-		char uid[16];
-
-		snprintf(uid, sizeof(uid), "%u", cred.uid);
-		log_event(LOG_WARNING, "refused on the control socket", "UID", uid, NULL);
+		log_stranger(c, cred.uid);
 		turn_away(fd, -EPERM,
 			  "expected root, a member of the admin group, or the user of an instance");
 	} else if (c->n_clients >= SP_CLIENTS_MAX - (role == ROLE_ADMIN ? 0 : ADMIN_RESERVE)) {

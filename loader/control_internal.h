@@ -4,6 +4,7 @@
 #define SALLYPORT_LOADER_CONTROL_INTERNAL_H
 
 #include "control.h"
+#include "log.h"
 
 struct out {
 	struct out *next;
@@ -55,6 +56,7 @@ struct control {
 	int fd;
 	struct client *clients;
 	size_t n_clients;
+	struct log_limit strangers;
 	char *buffer; /* of one message; the loop reads one at a time */
 };
 

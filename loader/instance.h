@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "link.h"
+#include "log.h"
 #include "mgmt.h"
 #include "vid.h"
 
@@ -40,6 +41,7 @@ struct instance {
 	unsigned int next_retired;
 	sd_event_source *recheck; /* of clients that were too young to be judged */
 	unsigned int n_sessions;
+	struct log_limit refusals; /* of MACs without a session */
 	struct instance *prev, *next;
 };
 

@@ -165,3 +165,15 @@ void log_printf(int level, const char *format, ...)
 	va_end(ap);
 	log_event(level, text, NULL);
 }
+
+bool log_allows(struct log_limit *l, uint64_t now_us, unsigned int *ret_missed)
+{
+	if (now_us < l->next_us) {
+		l->missed++;
+		return false;
+	}
+	*ret_missed = l->missed;
+	l->missed = 0;
+	l->next_us = now_us + 1000000;
+	return true;
+}

@@ -160,9 +160,10 @@ static bool has_session(struct daemon *d, const char *user, const char *common_n
 void op_hook_auth(void *context, void *request, const json_t *args)
 {
 	struct daemon *d = context;
+	struct instance *i = living_instance(d, request, args);
 	struct auth_job *a;
 
-	if (!living_instance(d, request, args))
+	if (!i)
 		return;
 	a = calloc(1, sizeof(*a));
 	if (!a) {
@@ -174,6 +175,10 @@ void op_hook_auth(void *context, void *request, const json_t *args)
 	a->daemon = d;
 	a->request = request;
 	snprintf(a->username, sizeof(a->username), "%s", arg_string(args, "username", ""));
+	if (i->state == INSTANCE_REFUSED) {
+		auth_finish(a, "retry", "this server is not in service");
+		return;
+	}
 	a->renewal = has_session(d, a->username, arg_string(args, "common_name", ""));
 	snprintf(a->password, sizeof(a->password), "%s", arg_string(args, "password", ""));
 	if (workers_submit(d->workers, WORKER_STORE, &a->job) < 0)
@@ -540,6 +545,26 @@ static const char *learn(struct daemon *d, struct session *s, const uint8_t mac[
 	}
 }
 
+/* Refusals come as fast as a client can send frames: one line a second tells enough. */
+static void log_learn(struct instance *i, struct session *s, const char *mac,
+		      enum learn_verdict verdict, const char *reason)
+{
+	const char *user = s && s->state == SESSION_LIVE ? s->user : "";
+	unsigned int missed = 0;
+	char more[16];
+
+	if (!reason) {
+		log_event(LOG_DEBUG, "MAC learned", "MAC", mac, "USER", user, "INSTANCE", i->name,
+			  "HOW", learn_verdict_text(verdict), NULL);
+		return;
+	}
+	if (!log_allows(s ? &s->refusals : &i->refusals, client_now_us(), &missed))
+		return;
+	snprintf(more, sizeof(more), "%u", missed);
+	log_event(LOG_NOTICE, "MAC refused", "MAC", mac, "USER", user, "INSTANCE", i->name,
+		  "REASON", reason, "NOT_LOGGED_BEFORE", more, NULL);
+}
+
 void op_hook_learn(void *context, void *request, const json_t *args)
 {
 	struct daemon *d = context;
@@ -566,9 +591,7 @@ void op_hook_learn(void *context, void *request, const json_t *args)
 		reason = "not the session's VLAN id";
 	else
 		reason = learn(d, s, mac, client_now_us(), &verdict);
-	log_event(reason ? LOG_NOTICE : LOG_DEBUG, reason ? "MAC refused" : "MAC learned", "MAC",
-		  text, "USER", s && s->state == SESSION_LIVE ? s->user : "", "INSTANCE", i->name,
-		  "REASON", reason ? reason : learn_verdict_text(verdict), NULL);
+	log_learn(i, s, text, verdict, reason);
 	monitor_mac(d, reason ? "refuse" : "learn", s ? s->id : 0, mac,
 		    (uint16_t)arg_int(args, "vid", 0), reason);
 	request_finish(request, learn_reply(verdict, reason));

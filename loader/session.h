@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
+#include "log.h"
 #include "segment.h"
 #include "store/store.h"
 
@@ -41,7 +42,8 @@ struct session {
 	char address[SP_ADDR_STRLEN], address6[SP_ADDR_STRLEN]; /* of this session, with prefix */
 	int64_t started, daemon_pid;
 	unsigned int max_macs;
-	struct member member; /* its port, segment and MACs */
+	struct log_limit refusals; /* of MACs */
+	struct member member;	   /* its port, segment and MACs */
 	UT_hash_handle hh_key, hh_id;
 };
 

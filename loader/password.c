@@ -9,8 +9,8 @@
 #include "lib/cleanup.h"
 #include "sallyport/limits.h"
 
-/* Of nothing: the work for a user that does not exist. Salt and digest are arbitrary. */
-#define NOBODY "$y$j9T$SallyportNobodyAtAll.$xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+/* yescrypt, at libcrypt's default cost. */
+#define METHOD "$y$"
 
 static void crypt_data_freep(struct crypt_data **d)
 {
@@ -36,8 +36,9 @@ int password_hash(const char *password, char *ret_hash, size_t size)
 
 	if (r < 0 || !data)
 		return r ?: -ENOMEM;
-	if (!crypt_gensalt_rn("$y$", 0, NULL, 0, salt, sizeof(salt)))
+	if (!crypt_gensalt_rn(METHOD, 0, NULL, 0, salt, sizeof(salt)))
 		return -errno;
+	errno = 0;
 	hash = crypt_r(password, salt, data);
 	if (!hash || hash[0] == '*')
 		return errno ? -errno : -EINVAL;
@@ -60,18 +61,33 @@ static bool equal(const char *a, const char *b)
 	return differ == 0;
 }
 
+/*
+ * The work for a user that does not exist, at the cost of a new hash. The salt's bytes are
+ * arbitrary; it must be one that libcrypt takes, or no work is done.
+ */
+static int work_for_nothing(const char *password, struct crypt_data *data)
+{
+	static const char bytes[16] = "nobody's salt...";
+	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
+
+	if (crypt_gensalt_rn(METHOD, 0, bytes, sizeof(bytes), salt, sizeof(salt)))
+		crypt_r(password, salt, data);
+	return -EKEYREJECTED;
+}
+
 int password_verify(const char *password, const char *hash)
 {
 	_cleanup_(crypt_data_freep) struct crypt_data *data = calloc(1, sizeof(*data));
-	bool known = hash && hash[0] != '\0';
 	const char *got;
 
 	if (!data)
 		return -ENOMEM;
 	if (check_length(password) < 0)
 		return -EKEYREJECTED;
-	got = crypt_r(password, known ? hash : NOBODY, data);
+	if (!hash || !hash[0])
+		return work_for_nothing(password, data);
+	got = crypt_r(password, hash, data);
 	if (!got || got[0] == '*')
-		return known ? -EINVAL : -EKEYREJECTED;
-	return known && equal(got, hash) ? 0 : -EKEYREJECTED;
+		return -EINVAL;
+	return equal(got, hash) ? 0 : -EKEYREJECTED;
 }

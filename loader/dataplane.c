@@ -335,9 +335,10 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 		*ret_error = NULL;
 	libbpf_set_print(quiet);
 	dp->max_ports = o->max_ports ? o->max_ports : SP_DEF_PORTS;
-	dp->n_cpus = libbpf_num_possible_cpus();
-	if (dp->n_cpus < 0)
-		return dp->n_cpus;
+	r = libbpf_num_possible_cpus();
+	if (r < 0)
+		return r;
+	dp->n_cpus = r;
 	r = o->unpinned ? 0 : make_dirs(o, dp->dir, ret_error);
 	if (r == 0)
 		r = prepare(dp, o, &pinned, ret_error);

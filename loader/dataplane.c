@@ -324,21 +324,21 @@ static bool have_tcx(const struct dataplane *dp)
 
 int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, char **ret_error)
 {
-	_cleanup_(dataplane_closep) struct dataplane *dp = calloc(1, sizeof(*dp));
+	_cleanup_(dataplane_closep) struct dataplane *dp = NULL;
 	struct sp_config config;
 	uint32_t pinned, zero = 0;
-	int r;
+	int r = libbpf_num_possible_cpus();
 
-	if (!dp)
-		return -ENOMEM;
 	if (ret_error)
 		*ret_error = NULL;
-	libbpf_set_print(quiet);
-	dp->max_ports = o->max_ports ? o->max_ports : SP_DEF_PORTS;
-	r = libbpf_num_possible_cpus();
 	if (r < 0)
 		return r;
+	dp = calloc(1, sizeof(*dp));
+	if (!dp)
+		return -ENOMEM;
 	dp->n_cpus = r;
+	libbpf_set_print(quiet);
+	dp->max_ports = o->max_ports ? o->max_ports : SP_DEF_PORTS;
 	r = o->unpinned ? 0 : make_dirs(o, dp->dir, ret_error);
 	if (r == 0)
 		r = prepare(dp, o, &pinned, ret_error);

@@ -230,10 +230,9 @@ static int check_file(struct check *c, const char *file)
 	c->line = 0;
 	check_lines(c, text, n);
 	c->depth--;
-	if (outer) {
-		c->file = outer;
-		c->line = line;
-	}
+	c->file = outer;
+	if (outer)
+		c->line = line; /* else what is missing is told at the end */
 	return 0;
 }
 
@@ -277,6 +276,7 @@ int ovpnconf_check(const char *file, const struct ovpnconf_expect *expect, FILE 
 	r = check_file(&c, file);
 	if (r < 0)
 		return r;
+	c.file = file;
 	return ovpnconf_conclude(&c);
 }
 

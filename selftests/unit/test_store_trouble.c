@@ -39,11 +39,13 @@ static void test_locked(void **state)
 	assert_string_equal(store_error(s), "database is locked");
 	assert_int_equal(store_session_begin(s, &x, 9), -EBUSY);
 	assert_string_equal(store_error(s), "database is locked");
+	assert_int_equal(store_try(s), -EBUSY);
 	/* In WAL mode a reader does not wait for a writer. */
 	assert_int_equal(store_user_get(s, "owner", &u), 0);
 	assert_int_equal(store_check(s), 0);
 	assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(other);
+	assert_int_equal(store_try(s), 0);
 	assert_int_equal(store_session_begin(s, &x, 9), 0);
 }
 

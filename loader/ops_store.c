@@ -247,14 +247,15 @@ static void hash_run(struct job *job, struct store *store)
 static void hash_done(struct job *job)
 {
 	struct store_job *j = (struct store_job *)job;
+	int r;
 
 	j->job.run = store_run;
 	j->job.done = store_done;
-	if (j->r == 0)
-		j->r = workers_submit(j->daemon->workers, WORKER_STORE, &j->job);
-	if (j->r < 0) {
-		request_fail(j->request, j->r, "password",
-			     "%s: the password could not be hashed: %s", j->what, strerror(-j->r));
+	/* Once it is submitted, the job is the store thread's: it may have its result already. */
+	r = j->r ?: workers_submit(j->daemon->workers, WORKER_STORE, &j->job);
+	if (r < 0) {
+		request_fail(j->request, r, "password",
+			     "%s: the password could not be hashed: %s", j->what, strerror(-r));
 		job_free(j);
 	}
 }

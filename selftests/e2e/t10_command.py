@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../harness"))
 
 from sally import case, check, frames, main, net, same  # noqa: E402
+from sally.control import Refused  # noqa: E402
 from sally.lab import ROOT  # noqa: E402
 from sally.ovpn import Client  # noqa: E402
 from sally.town import ALICE, BOB, settle, town  # noqa: E402
@@ -53,6 +54,16 @@ def users(lab):
         check("erin" in lab.sallyport("user", "list").stdout, "the table does not show erin")
         status_of(lab, DONE, "user", "delete", "erin")
         same([u for u in items(lab.json("user", "list")) if u["name"] == "erin"], [], "erin after the end")
+    with case("a user who is there is refused, each time: no answer overtakes the store's (I8)"):
+        for i in range(25):
+            lab.user(f"twin{i}")
+            try:
+                lab.user(f"twin{i}")
+            except Refused as e:
+                same(e.code, "EEXIST", "the refusal")
+            else:
+                check(False, f"twin{i} was added twice")
+            lab.ask("user-delete", name=f"twin{i}")
     with case("a password set by the command is the one that lets a client in"):
         status_of(lab, DONE, "user", "add", "frank", "--password-stdin", "--address", "10.50.0.60/24",
                   input="frank's own\n")

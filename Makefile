@@ -172,7 +172,7 @@ $(FUZZ_BIN): $(O)/selftests/fuzz/%: $(O)/fuzzobj/selftests/fuzz/%.o $(O)/libfuzz
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LOADER_LIBS) $(LIB_LIBS)
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) -path $(O)/vm -prune -o -type f -name '*.d' -print 2>/dev/null)
 
 .PHONY: unit-bins prog-bins fuzz-bins bench-bins
 unit-bins: $(UNIT_BIN)

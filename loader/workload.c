@@ -77,8 +77,11 @@ static int program(struct workload *w)
 		w->up = true;
 		r = link_set_up(w->link.ifindex, true);
 	}
-	if (r < 0 && !w->up)
+	if (r < 0 && !w->up) {
+		link_set_up(w->link.ifindex, false); /* D2: it may have been up before a restart */
+		dataplane_detach(d->dp, w->link.ifindex);
 		portnum_put(d->portnums, port.port);
+	}
 	return r;
 }
 

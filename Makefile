@@ -226,7 +226,7 @@ fuzz: ## every fuzzer for FUZZ_SECONDS (600) each
 	$(Q)$(MAKE) --no-print-directory -j2 O=$(O) fuzz-bins
 	$(Q)scripts/fuzz $(O) $(or $(FUZZ_SECONDS),600)
 
-vmtest: ## the BPF objects and their tests on Debian 12's own 6.1 kernel, in QEMU
+vmtest: ## the tests, and the service under systemd, on Debian 12's own 6.1 kernel, in QEMU
 	$(Q)scripts/deps test
 	$(built) prog-bins $(O)/selftests/unit/test_link
 	$(Q)scripts/vmtest $(O)
@@ -254,6 +254,8 @@ install: compile ## install below DESTDIR and PREFIX
 	$(Q)install -m 644 completion/sallyport.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sallyport
 	$(Q)install -m 644 README.md docs/*.md docs/*.example $(DESTDIR)$(PREFIX)/share/doc/sallyport/
 	$(Q)for u in service socket; do $(render) systemd/sallyportd.$$u.in > $(DESTDIR)$(UNITDIR)/sallyportd.$$u; done
+	$(Q)$(render) 'systemd/openvpn-server@.service.d-sallyport.conf.in' > \
+		$(DESTDIR)$(PREFIX)/share/doc/sallyport/openvpn-server@.service.d-sallyport.conf
 	$(Q)$(render) systemd/sallyport.sysusers.in > $(DESTDIR)$(PREFIX)/lib/sysusers.d/sallyport.conf
 	$(Q)$(render) systemd/sallyport.tmpfiles.in > $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sallyport.conf
 	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/sallyport/sallyportd.conf || \

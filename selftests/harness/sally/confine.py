@@ -39,14 +39,14 @@ ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 ENFORCED = {"CapabilityBoundingSet", "NoNewPrivileges", "SystemCallFilter", "SystemCallErrorNumber",
             "RestrictAddressFamilies", "RestrictNamespaces", "MemoryDenyWriteExecute", "ProtectSystem",
-            "ReadWritePaths", "SystemCallArchitectures", "ProtectKernelTunables", "ProtectControlGroups"}
+            "ReadWritePaths", "SystemCallArchitectures", "ProtectControlGroups"}
 # Nothing that sallyportd does could meet them, or the manager does them for it.
 WITHOUT = {"Type", "ExecStart", "ExecReload", "Restart", "RestartSec", "WatchdogSec", "StateDirectory",
            "StateDirectoryMode", "RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve",
            "UMask", "LimitNOFILE", "TasksMax", "RestrictSUIDSGID", "LockPersonality", "RestrictRealtime",
            "IPAddressDeny", "ProtectHome", "PrivateTmp", "PrivateIPC", "KeyringMode", "DevicePolicy",
            "DeviceAllow", "ProtectClock", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules",
-           "ProtectProc"}
+           "ProtectProc", "ReadOnlyPaths", "InaccessiblePaths"}
 
 CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21,
                 "CAP_PERFMON": 38, "CAP_BPF": 39}

@@ -254,8 +254,8 @@ static void hash_done(struct job *job)
 	/* Once it is submitted, the job is the store thread's: it may have its result already. */
 	r = j->r ?: workers_submit(j->daemon->workers, WORKER_STORE, &j->job);
 	if (r < 0) {
-		request_fail(j->request, r, "password",
-			     "%s: the password could not be hashed: %s", j->what, strerror(-r));
+		request_fail(j->request, r, "password", "%s: the password could not be hashed: %s",
+			     j->what, strerror(-r));
 		job_free(j);
 	}
 }

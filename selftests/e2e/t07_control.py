@@ -190,7 +190,7 @@ def control(mode):
         same(lab.ask("user-list")["items"], users, "users")
         same(len(lab.sessions()), 3, "sessions")
         sent, got = pinger.finish()
-        check(sent - got <= 1, f"alice lost {sent - got} of {sent}")
+        check(sent == got, f"alice lost {sent - got} of {sent}")
     lab.close()
 
 

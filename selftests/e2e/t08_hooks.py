@@ -88,7 +88,7 @@ def instances(mode):
         two.kill9()
         net.wait_for(lambda: {s["instance"] for s in lab.sessions()} == {"one"}, 15, "its sessions to go", 0.05)
         sent, got = pinger.finish()
-        check(sent - got <= 1, f"alice lost {sent - got} of {sent}")
+        check(sent == got, f"alice lost {sent - got} of {sent}")
         states = {i["name"]: i["state"] for i in lab.ask("status")["instances"]}
         same(states, {"one": "up", "two": "idle"}, "states")
     lab.close()

@@ -73,7 +73,7 @@ def client_killed(lab):
         lab.clients[PHONE].kill9()
         lab.wait_gone(lambda s: s["common_name"] == PHONE, "the session to end", 25)
         sent, got = pinger.finish()
-        check(sent - got <= 1, f"alice lost {sent - got} of {sent}")
+        check(sent == got, f"alice lost {sent - got} of {sent}")
         lab.clients[PHONE].connect()
         settle(lab, lab.clients[PHONE])
         check(w.mac, "a workload without a MAC")

@@ -41,8 +41,8 @@ status-version 2
 verb 2
 mute 20
 log-append {dir}/server.log
-sndbuf 1048576
-rcvbuf 1048576
+sndbuf 4194304
+rcvbuf 4194304
 """
 
 CLIENT = """\

@@ -3,8 +3,11 @@
 share one address, so that "something answered" proves nothing.
 """
 
+import contextlib
 import errno
+import hashlib
 import os
+import re
 import select
 import socket
 import struct
@@ -91,28 +94,76 @@ class Matrix:
 def ping(ns, address, *args, count=3, wait=2):
     """(sent, received) as ping itself counts."""
     p = net.run("ping", "-n", "-q", "-c", count, "-W", wait, *args, address, ns=ns, check=False)
-    return _ping_result(p.stdout)
-
-
-def _ping_result(text):
-    import re
-    m = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+    m = re.search(r"(\d+) packets transmitted, (\d+) received", p.stdout)
     return (int(m[1]), int(m[2])) if m else (0, 0)
 
 
+def _checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
 class Pinger:
-    """ping in the background, from its start to finish(); every missing reply is a loss."""
+    """
+    Echo requests in the background, from the start to finish(). Unlike ping(8), which counts as lost
+    what is still on its way when it is stopped, it waits for the last ones: every loss is one.
+    """
 
     def __init__(self, ns, address, interval=0.02):
-        import subprocess
-        self.p = net.start("ping", "-n", "-q", "-i", interval, address, ns=ns, stdout=subprocess.PIPE,
-                           text=True)
+        with net.in_ns(ns):
+            self.s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        self.s.setblocking(False)
+        self.s.connect((address, 0))
+        self.id = struct.unpack("!H", os.urandom(2))[0]
+        self.interval = interval
+        self.sent, self.got, self.slowest = {}, set(), 0.0
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _send(self):
+        n = len(self.sent)
+        head = struct.pack("!BBHHH", 8, 0, 0, self.id, n & 0xFFFF)
+        body = struct.pack("!Q", n) + bytes(48)
+        head = struct.pack("!BBHHH", 8, 0, _checksum(head + body), self.id, n & 0xFFFF)
+        self.sent[n] = time.monotonic()
+        with contextlib.suppress(OSError):  # a full queue or no route: that is a loss
+            self.s.send(head + body)
+
+    def _receive(self, timeout):
+        if not select.select([self.s], [], [], max(0, timeout))[0]:
+            return
+        with contextlib.suppress(OSError):
+            while True:
+                data = self.s.recv(2048)
+                data = data[(data[0] & 15) * 4:]
+                if len(data) >= 16 and data[0] == 0 and struct.unpack("!H", data[4:6])[0] == self.id:
+                    n = struct.unpack("!Q", data[8:16])[0]
+                    self.got.add(n)
+                    self.slowest = max(self.slowest, time.monotonic() - self.sent.get(n, 0))
+
+    def _run(self):
+        due = time.monotonic()
+        while not self.stopping.is_set():
+            self._send()
+            due = max(due + self.interval, time.monotonic() - self.interval)
+            while (left := due - time.monotonic()) > 0:
+                self._receive(left)
+            self._receive(0)
+        deadline = time.monotonic() + 3
+        while len(self.got) < len(self.sent) and time.monotonic() < deadline:
+            self._receive(0.1)
+
+    def close(self):
+        self.stopping.set()
+        self.thread.join()
+        self.s.close()
 
     def finish(self):
-        import signal
-        self.p.send_signal(signal.SIGINT)
-        out, _ = self.p.communicate(timeout=10)
-        return _ping_result(out)
+        """(sent, received)."""
+        self.close()
+        return len(self.sent), len(self.got)
 
 
 class Stream:
@@ -189,7 +240,6 @@ class Stream:
 
 def tcp(src_ns, dst_ns, address, size, port=7200, timeout=60):
     """SIZE bytes through one connection; the receiver's digest must be the sender's."""
-    import hashlib
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with net.in_ns(dst_ns):
         listener = socket.socket(family, socket.SOCK_STREAM)

@@ -197,6 +197,14 @@ static int restore(struct daemon *d)
 	return r ?: reconcile(d);
 }
 
+/* From here on the store is a worker's. */
+static int start_workers(struct daemon *d)
+{
+	const struct workers_config c = {.store = d->store, .n_cpu = d->config->workers};
+
+	return workers_new(d->event, &c, &d->workers);
+}
+
 static int start(struct daemon *d, int *listen_fd)
 {
 	struct instance *i;
@@ -208,8 +216,7 @@ static int start(struct daemon *d, int *listen_fd)
 	r = r ?: open_dataplane(d);
 	r = r ?: restore(d);
 	r = r ?: monitor_new(d, &d->monitor);
-	/* From here on the store is the worker's. */
-	r = r ?: workers_new(d->event, d->store, d->config->workers, &d->workers);
+	r = r ?: start_workers(d);
 	DL_FOREACH(d->instances, i)
 	r = r ?: instance_start(i);
 	return r ?: open_control(d, TAKE_FD(*listen_fd));

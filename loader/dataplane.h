@@ -134,6 +134,43 @@ int dataplane_counter_get(struct dataplane *dp, uint32_t port, struct sp_counter
 int dataplane_counter_clear(struct dataplane *dp, uint32_t port);
 int dataplane_reason_get(struct dataplane *dp, enum sp_reason reason, struct sp_reason_count *ret);
 
+/* --- machines --- */
+
+/*
+ * Begin the `machines` entry of a port: flags, park_max and watch of VALUE; what is the kernel's
+ * starts from now. Before anything names the port (D3).
+ */
+int dataplane_machine_begin(struct dataplane *dp, uint32_t port, const struct sp_machine *value);
+/* A look at it. -ENOENT: PORT is out of range. */
+int dataplane_machine_get(struct dataplane *dp, uint32_t port, struct sp_machine *ret);
+/* Set and clear bits of `flags`; atomically, without a system call. */
+void dataplane_machine_flags(struct dataplane *dp, uint32_t port, uint32_t set, uint32_t clear);
+/* Ask for the notices of these bits (SP_WATCH_*), once each. */
+void dataplane_machine_watch(struct dataplane *dp, uint32_t port, uint32_t bits);
+/* Room for park_max frames again. */
+void dataplane_machine_unpark(struct dataplane *dp, uint32_t port);
+
+/* ADDR: 16 bytes, IPv4 as ::ffff:a.b.c.d. -ENOSPC. */
+int dataplane_address_set(struct dataplane *dp, uint32_t segment, const uint8_t addr[16],
+			  const struct sp_address *value);
+int dataplane_address_del(struct dataplane *dp, uint32_t segment, const uint8_t addr[16]);
+int dataplane_each_address(struct dataplane *dp,
+			   int (*cb)(const struct sp_address_key *key,
+				     const struct sp_address *value, void *arg),
+			   void *arg);
+
+/*
+ * Send FRAME, which was parked, to where the FDB of SEGMENT says now, past no other check: it was
+ * judged when it came. Its checksums are made whole first, for a sender that had left that to its
+ * device. -ENOENT: there is no such destination, or it is asleep again.
+ */
+int dataplane_replay(struct dataplane *dp, uint32_t segment, const uint8_t *frame, size_t len);
+
+/* As events below. CB's NOTICE is a struct sp_parked where its kind says so, and checked to be. */
+int dataplane_notices_fd(struct dataplane *dp);
+int dataplane_notices_drain(struct dataplane *dp,
+			    void (*cb)(const struct sp_notice *notice, void *arg), void *arg);
+
 /* --- events --- */
 
 /*

@@ -33,6 +33,13 @@ int link_get_index(uint32_t ifindex, struct link_info *ret);
  * else.
  */
 int link_tap_make(const char *name, uid_t uid, gid_t gid, uint32_t mtu, struct link_info *ret);
+/*
+ * The same for a machine: root's, with a virtio header (IFF_VNET_HDR) and, above one, QUEUES
+ * queues, which must be what the domain's description says (libvirt refuses the tap otherwise). One
+ * that exists with another number of queues is made anew unless it is open (-EBUSY).
+ */
+int link_machine_tap_make(const char *name, unsigned int queues, uint32_t mtu,
+			  struct link_info *ret);
 /* Remove a persistent tap. */
 int link_tap_remove(const char *name);
 

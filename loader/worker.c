@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Threads for calls that block: two queues in, one out, an eventfd to wake the loop. */
+/* Threads for calls that block: a queue in for each lane, one out, an eventfd to wake the loop. */
 #include "worker.h"
 
 #include <errno.h>
@@ -10,8 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#define WORKER_KINDS 2
 
 struct queue {
 	struct job *head, **tail;
@@ -25,13 +23,13 @@ struct queue {
 struct workers {
 	sd_event_source *source;
 	int wake_fd;
-	struct store *store;
+	struct store *stores[_WORKER_KINDS];
 	pthread_t *threads;
-	size_t n_threads;
+	size_t n_threads, lane_threads[_WORKER_KINDS];
 
 	pthread_mutex_t lock;
-	pthread_cond_t work[WORKER_KINDS];
-	struct queue in[WORKER_KINDS];
+	pthread_cond_t work[_WORKER_KINDS];
+	struct queue in[_WORKER_KINDS];
 	struct queue out;
 	bool stopping;
 };
@@ -86,7 +84,7 @@ static void *thread_main(void *arg)
 		if (!job)
 			break;
 		pthread_mutex_unlock(&w->lock);
-		job->run(job, start.kind == WORKER_STORE ? w->store : NULL);
+		job->run(job, w->stores[start.kind]);
 		pthread_mutex_lock(&w->lock);
 		queue_push(&w->out, job);
 		eventfd_write(w->wake_fd, 1);
@@ -132,45 +130,56 @@ static int start_thread(struct workers *w, enum worker_kind kind)
 		return -r;
 	}
 	w->n_threads++;
+	w->lane_threads[kind]++;
 	return 0;
 }
 
 /* Signals are the event loop's: no thread takes one. */
-static int start_threads(struct workers *w, unsigned int n_cpu)
+static int start_threads(struct workers *w, const unsigned int n[_WORKER_KINDS])
 {
 	sigset_t all, old;
-	int r;
+	int r = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = start_thread(w, WORKER_STORE);
-	for (unsigned int i = 0; r == 0 && i < n_cpu; i++)
-		r = start_thread(w, WORKER_CPU);
+	for (int kind = 0; kind < _WORKER_KINDS; kind++)
+		for (unsigned int i = 0; r == 0 && i < n[kind]; i++)
+			r = start_thread(w, kind);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return r;
 }
 
-int workers_new(sd_event *event, struct store *store, unsigned int n_cpu, struct workers **ret)
+int workers_new(sd_event *event, const struct workers_config *config, struct workers **ret)
 {
+	const unsigned int n[_WORKER_KINDS] = {
+		[WORKER_STORE] = 1,
+		[WORKER_CLAIM] = config->claims != NULL,
+		[WORKER_CPU] = config->n_cpu,
+		[WORKER_VIRT] = config->n_virt,
+		[WORKER_SWIFT] = config->n_swift,
+	};
 	struct workers *w = calloc(1, sizeof(*w));
+	size_t total = 0;
 	int r;
 
 	if (!w)
 		return -ENOMEM;
-	w->store = store;
+	w->stores[WORKER_STORE] = config->store;
+	w->stores[WORKER_CLAIM] = config->claims;
 	pthread_mutex_init(&w->lock, NULL);
-	for (int i = 0; i < WORKER_KINDS; i++) {
+	for (int i = 0; i < _WORKER_KINDS; i++) {
 		pthread_cond_init(&w->work[i], NULL);
 		queue_init(&w->in[i]);
+		total += n[i];
 	}
 	queue_init(&w->out);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	w->threads = calloc(n_cpu + 1, sizeof(*w->threads));
+	w->threads = calloc(total, sizeof(*w->threads));
 	r = w->wake_fd < 0 ? -errno : w->threads ? 0 : -ENOMEM;
 	if (r == 0)
 		r = sd_event_add_io(event, &w->source, w->wake_fd, EPOLLIN, on_done, w);
 	if (r >= 0)
-		r = start_threads(w, n_cpu);
+		r = start_threads(w, n);
 	if (r < 0) {
 		workers_free(w);
 		return r;
@@ -185,7 +194,7 @@ struct workers *workers_free(struct workers *w)
 		return NULL;
 	pthread_mutex_lock(&w->lock);
 	w->stopping = true;
-	for (int i = 0; i < WORKER_KINDS; i++)
+	for (int i = 0; i < _WORKER_KINDS; i++)
 		pthread_cond_broadcast(&w->work[i]);
 	pthread_mutex_unlock(&w->lock);
 	for (size_t i = 0; i < w->n_threads; i++)
@@ -194,7 +203,7 @@ struct workers *workers_free(struct workers *w)
 	sd_event_source_disable_unref(w->source);
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
-	for (int i = 0; i < WORKER_KINDS; i++)
+	for (int i = 0; i < _WORKER_KINDS; i++)
 		pthread_cond_destroy(&w->work[i]);
 	pthread_mutex_destroy(&w->lock);
 	free(w->threads);
@@ -209,6 +218,8 @@ int workers_submit(struct workers *w, enum worker_kind kind, struct job *job)
 	pthread_mutex_lock(&w->lock);
 	if (w->stopping)
 		r = -ESHUTDOWN;
+	else if (w->lane_threads[kind] == 0)
+		r = -EOPNOTSUPP;
 	else if (w->in[kind].length >= WORKER_QUEUE_MAX)
 		r = -EAGAIN;
 	else

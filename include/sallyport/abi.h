@@ -45,6 +45,11 @@ enum sp_port_kind {
  * dropped as port-down; to silence what is, remove its binding (the fast path looks at that alone).
  */
 #define SP_F_CLOSED 0x02
+/*
+ * In a destination, a machine that nobody runs at the moment: ARP and neighbor solicitations for it
+ * are answered in its name, unicast frames are parked (`notices`), group frames pass it by.
+ */
+#define SP_F_ASLEEP 0x04
 
 /* `ports`: hash, ifindex (__u32) -> what this device is. */
 struct sp_port {
@@ -129,6 +134,76 @@ struct sp_police {
 	__u64 frames_next_ns;
 };
 
+/*
+ * `machines`: mmapable array by port number, of machine ports only. User space writes `flags`,
+ * `park_max` and sets bits of `watch`; the rest is the kernel's. Each field is changed by itself,
+ * atomically where both sides write it.
+ */
+struct sp_machine {
+	__u64 active_ns;  /* last unicast frame from it or to it, CLOCK_MONOTONIC; coarse */
+	__u64 generation; /* of the machine: user space's, to tell a reused port number */
+	__u32 watch;	  /* SP_WATCH_*: the kernel clears the bit and sends one notice */
+	__u32 flags;	  /* SP_M_* */
+	__u32 parked;	  /* frames sent to `notices` since user space set it to 0 */
+	__u32 park_max;	  /* above, what should be parked is dropped (park-full) */
+};
+
+#define SP_WATCH_TO 0x1	     /* the first unicast frame that is redirected to it */
+#define SP_WATCH_FROM 0x2    /* the first frame that it sends and that is forwarded */
+#define SP_WATCH_ADDRESS 0x4 /* the first ARP or ND message with an unknown address for it */
+
+/* sp_machine.flags */
+#define SP_M_PROXY 0x1	/* ARP and ND are answered for it: asleep, or not seen awake yet */
+#define SP_M_PINNED 0x2 /* it sends with the addresses in `addresses` only (I6) */
+#define SP_M_ROUTER 0x4 /* it may advertise itself as a router, and forward: no source check */
+#define SP_M_DHCP 0x8	/* it may answer DHCP */
+
+/*
+ * `addresses`: hash: (segment, IP address) -> the machine that has it. Written by the daemon only.
+ */
+struct sp_address_key {
+	__u32 segment;
+	__u8 addr[16]; /* IPv6, or IPv4 as ::ffff:a.b.c.d; network order */
+};
+
+struct sp_address {
+	__u32 port;
+	__u8 mac[SP_MAC_LEN];
+	__u16 pad;
+};
+
+/* What a notice tells. */
+enum sp_notice_kind {
+	SP_NOTICE_PARKED = 1,  /* a frame for a sleeping machine, whole, in `data` */
+	SP_NOTICE_TO = 2,      /* SP_WATCH_TO came true */
+	SP_NOTICE_FROM = 3,    /* SP_WATCH_FROM came true */
+	SP_NOTICE_ADDRESS = 4, /* SP_WATCH_ADDRESS came true: it has `addr`, which nobody listed */
+};
+
+/*
+ * `notices`: ring buffer: what the daemon must know at once, each at most once for each time that
+ * it was asked for. A record ends behind the head, except SP_NOTICE_PARKED.
+ */
+#define SP_NOTICES_SIZE (1 << 20)
+#define SP_PARK_LEN 1536 /* the longest frame that is parked */
+
+struct sp_notice {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 kind;    /* enum sp_notice_kind */
+	__u32 port;    /* the machine's */
+	__u32 segment;
+	__u32 len; /* of the frame */
+	__u8 addr[16];
+	/* PARKED: where it came from. */
+	__u32 from_port;
+	__u32 pad;
+};
+
+struct sp_parked {
+	struct sp_notice head;
+	__u8 data[SP_PARK_LEN]; /* head.len bytes of it, from the Ethernet header on, untagged */
+};
+
 /* `counters`: per-CPU array by port number. */
 struct sp_counter {
 	__u64 rx_frames; /* came in by this port and were forwarded */
@@ -191,6 +266,11 @@ static_assert(sizeof(struct sp_dst) == 20, "sp_dst");
 static_assert(sizeof(struct sp_fdb_key) == 12, "sp_fdb_key");
 static_assert(sizeof(struct sp_flood) == 8 + 20 * SP_FLOOD_MAX, "sp_flood");
 static_assert(sizeof(struct sp_police) == 48, "sp_police");
+static_assert(sizeof(struct sp_machine) == 32, "sp_machine");
+static_assert(sizeof(struct sp_address_key) == 20, "sp_address_key");
+static_assert(sizeof(struct sp_address) == 12, "sp_address");
+static_assert(sizeof(struct sp_notice) == 48, "sp_notice");
+static_assert(sizeof(struct sp_parked) == 48 + SP_PARK_LEN, "sp_parked");
 static_assert(sizeof(struct sp_counter) == 48, "sp_counter");
 static_assert(sizeof(struct sp_reason_count) == 32, "sp_reason_count");
 static_assert(sizeof(struct sp_event) == 32 + SP_EVENT_SNAP, "sp_event");

@@ -29,6 +29,23 @@
  */
 #define SP_VID_REST_S 180
 
+/* Servers that share a store, and libvirt's domains. */
+#define SP_SERVER_MAX 64
+#define SP_DOMAIN_MAX 128
+#define SP_UUID_LEN 16
+#define SP_SERVER_LEASE_S 60 /* a server that has not been heard of for so long is not alive */
+
+/* A login whose connect has not come by then has failed. OpenVPN's hand-window is 60 s. */
+#define SP_TRACE_PENDING_S 90
+
+/* Machines. */
+#define SP_LADDER_MAX 128    /* a stop policy as text */
+#define SP_ADDRESSES_MAX 512 /* a machine's addresses as text, spaces between */
+#define SP_ADDRESSES_N 8     /* of one machine */
+#define SP_PARKED_N 16	     /* frames that wait for one sleeping machine */
+#define SP_XML_MAX (1 << 20) /* a domain's description */
+#define SP_PATH_MAX 1024     /* a file of libvirt's host */
+
 /* Defaults of the configuration file. */
 #define SP_DEF_BINDINGS 262144 /* entries in `bindings` and in `fdb` */
 #define SP_DEF_PORTS 16384     /* entries in `counters`, `police`, `vids` */

@@ -31,7 +31,15 @@
 	X(18, PORT_DOWN, "port-down", "the port is administratively closed")                       \
 	X(19, NOT_OURS, "not-ours", "leaving by a port without having been redirected by us")      \
 	X(20, CLONE_FAILED, "clone-failed", "the kernel could not copy a group frame")             \
-	X(21, TAG_FAILED, "tag-failed", "the kernel could not push or pop the VLAN tag")
+	X(21, TAG_FAILED, "tag-failed", "the kernel could not push or pop the VLAN tag")           \
+	X(22, ASLEEP, "asleep", "for a sleeping machine, and not of a kind that waits for it")     \
+	X(23, PARK_FULL, "park-full", "for a sleeping machine that has enough frames waiting")     \
+	X(24, SPOOF_IP, "spoof-ip", "the source address is not the machine's")                     \
+	X(25, SPOOF_ARP, "spoof-arp", "an ARP message in another's name")                          \
+	X(26, SPOOF_ND, "spoof-nd", "a neighbor discovery message in another's name")              \
+	X(27, RA_GUARD, "ra-guard", "a router advertisement or redirect of a machine")             \
+	X(28, DHCP_GUARD, "dhcp-guard", "a DHCP server's message of a machine")                    \
+	X(29, BAD_HEADERS, "bad-headers", "headers that cannot be followed to their end")
 
 #define SP_REASON_ENUM(n, id, name, text) SP_R_##id = (n),
 enum sp_reason { SP_REASONS(SP_REASON_ENUM) _SP_R_MAX };

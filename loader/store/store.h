@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Users, workloads, sessions and the audit trail on disk. One interface, one implementation for
- * each database. Every call may block: they run on worker threads, never on the event loop. A
- * struct store is used by one thread at a time.
+ * Users, workloads, machines, sessions and the audit trail in a database. One interface, one
+ * implementation for each database. Every call may block: they run on worker threads, never on the
+ * event loop. A struct store is used by one thread at a time.
  *
  * A call that changes something has committed durably when it returns 0 (I8), or has changed
  * nothing. Errors: -ENOENT no such row, -EEXIST a constraint says it is there, -EBUSY locked
@@ -34,6 +34,8 @@ struct store_user {
 				       */
 	char address6[SP_ADDR_STRLEN]; /* "fd00::10/64" or "" */
 	int64_t created;	       /* seconds since the epoch */
+	/* Of the machines that run or are paused at once; 0: the configuration's default. */
+	uint32_t max_machines, max_memory_mib, max_vcpus;
 };
 
 struct store_workload {
@@ -46,6 +48,57 @@ struct store_workload {
 	char ifname[16];	 /* of the end inside the namespace */
 	uint8_t mac[6];		 /* unique within the segment */
 };
+
+/* Stable numbers: they are in the store. */
+enum store_origin {
+	ORIGIN_DOMAIN = 1, /* a domain that was there before */
+	ORIGIN_IMAGE = 2,  /* made by us, on an overlay of a disk image */
+	ORIGIN_KERNEL = 3, /* made by us, from a kernel and an initrd */
+};
+
+enum store_start {
+	START_CONNECT = 1, /* when its user logs in */
+	START_TRAFFIC = 2, /* at the first frame for it, while its user is there */
+	START_MANUAL = 3,  /* when it is told to */
+};
+
+#define STORE_DEFAULT (-1) /* of a number of a policy: what the configuration says */
+
+/* A machine's policy: when it runs, and what becomes of it when nobody needs it. */
+struct store_policy {
+	enum store_start start;
+	char ladder[SP_LADDER_MAX]; /* loader/machine/ladder.h; "": the configuration's */
+	int32_t grace_s;	    /* after the last session ended */
+	int32_t idle_s;		    /* without unicast frames; 0: never idle */
+	int32_t min_up_s;	    /* since it was last started or resumed */
+};
+
+struct store_machine {
+	uint32_t id;
+	uint32_t user_id;
+	char user[SP_NAME_MAX];	    /* the owner's name */
+	uint32_t segment;	    /* out only: the owner's segment */
+	char name[SP_NAME_MAX];	    /* unique for each user */
+	char server[SP_SERVER_MAX]; /* out only: whose libvirt has it: the store's own at add */
+	char domain[SP_DOMAIN_MAX]; /* libvirt's name for it, unique for each server */
+	uint8_t uuid[SP_UUID_LEN];  /* libvirt's, unique */
+	uint8_t mac[6];		    /* unique among all machines and MACs learned anywhere */
+	enum store_origin origin;
+	uint32_t memory_mib, vcpus; /* what admission counts for it */
+	struct store_policy policy;
+	char addresses[SP_ADDRESSES_MAX]; /* "10.8.0.7 fd00::7": known or learned */
+	bool pinned;			  /* it may use no others */
+	/* What it was last told to be (enum level of loader/machine/ladder.h), and whether by hand.
+	 */
+	uint8_t want;
+	bool held;
+};
+
+/*
+ * Where a MAC address is unique: within one segment (VLAN mode), or everywhere (MAC mode). A
+ * machine's is claimed in both.
+ */
+#define STORE_EVERYWHERE 0U
 
 struct store_session {
 	uint64_t id; /* also the generation: never reused, grows */
@@ -63,16 +116,62 @@ struct store_session {
 	int64_t started, ended; /* seconds since the epoch; ended 0: live */
 };
 
+/* How to reach MySQL or MariaDB. Strings are borrowed; NULL: the client library's default. */
+struct store_mysql {
+	const char *hosts;  /* "a:3306, b": tried in turn, all of one cluster; NULL: `socket` */
+	const char *socket; /* a unix socket */
+	const char *user, *database;
+	const char *password_file; /* one line; read at each connect */
+	const char *tls_ca, *tls_cert, *tls_key;
+	bool tls; /* refuse a connection that is not encrypted and verified against tls_ca */
+};
+
+/* Users that somebody else's table knows. Column names; NULL: no such column. */
+struct store_mapping {
+	const char *table;	     /* NULL: users are ours */
+	const char *name, *password; /* needed */
+	const char *disabled, *address, *address6;
+};
+
 struct store_options {
-	const char *path;	 /* SQLite file */
-	unsigned int timeout_ms; /* longest wait for a lock */
+	const char *path;	 /* SQLite file; NULL: MySQL */
+	unsigned int timeout_ms; /* longest wait for a lock, and for an answer of a server */
+	const char *server;	 /* this server's name among those that share the store */
+	struct store_mysql mysql;
+	struct store_mapping mapping;
 };
 
 /*
- * Open, create the schema where there is none, migrate an older one step by step in one
- * transaction. -EPROTONOSUPPORT: made by a newer version. *ret_error: a sentence, to be freed.
+ * Open. SQLite: create the schema where there is none, migrate an older one step by step in one
+ * transaction. MySQL, where others may be at work on it: -ENODATA where there is no schema,
+ * -ENOTUNIQ where it is an older one; store_init and store_migrate do that when an operator says
+ * so. -EPROTONOSUPPORT: made by a newer version. *ret_error: a sentence, to be freed.
  */
 int store_open(const struct store_options *options, struct store **ret, char **ret_error);
+
+/* Make the schema in a database that has none of our tables. -EEXIST: it has. */
+int store_init(const struct store_options *options, char **ret_error);
+/* Bring the schema up to date. *ret_from: the version it had. 0 also where nothing was to be done.
+ */
+int store_migrate(const struct store_options *options, int *ret_from, char **ret_error);
+/*
+ * Copy every row of FROM to TO, which has a schema and no rows, in one transaction; then compare.
+ * Ids, segments and generations stay what they are. PROGRESS (may be NULL) is told now and then.
+ */
+int store_copy(struct store *from, struct store *to,
+	       void (*progress)(const char *table, uint64_t rows, void *arg), void *arg,
+	       char **ret_error);
+
+/* Do other servers write to it as well? Then a MAC must be claimed before it is bound. */
+bool store_is_shared(const struct store *s);
+/* "SQLite 3.40.1, /var/lib/..." or "MariaDB 10.11.6 at db1:3306, TLS": for status and doctor. */
+const char *store_describe(struct store *s);
+
+/*
+ * Say that this server lives; to be said again within SP_SERVER_LEASE_S. Sessions of a server that
+ * has not are as good as ended: their MACs can be claimed and they fill no quota.
+ */
+int store_alive(struct store *s);
 void store_close(struct store *s);
 void store_closep(struct store **s);
 const char *store_error(const struct store *s);
@@ -99,6 +198,33 @@ int store_workload_add(struct store *s, struct store_workload *w);
 int store_workload_delete(struct store *s, const char *user, const char *name);
 int store_workload_each(struct store *s, int (*cb)(const struct store_workload *w, void *arg),
 			void *arg);
+
+/*
+ * id, segment and server are written back. Claims its MAC in the owner's segment and everywhere.
+ * -EEXIST: the name, the domain, the UUID or the MAC is taken.
+ */
+int store_machine_add(struct store *s, struct store_machine *m);
+int store_machine_get(struct store *s, const char *user, const char *name,
+		      struct store_machine *ret);
+/* Policy, addresses, pinned, memory_mib, vcpus; by id. */
+int store_machine_update(struct store *s, const struct store_machine *m);
+/* want and held; by id. */
+int store_machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held);
+int store_machine_delete(struct store *s, const char *user, const char *name);
+/* Of this server. */
+int store_machine_each(struct store *s, int (*cb)(const struct store_machine *m, void *arg),
+		       void *arg);
+
+/*
+ * Claim MAC in SCOPE for a live session: from now on no other server's session can have it there.
+ * 0 also where it has it already. From another session of the same user, from one that has ended
+ * and from one of a server that is not alive it is taken over: *ret_from is that session, else 0.
+ * -EEXIST: another user's session, a workload or a machine has it. -ENOENT: SESSION is not live.
+ */
+int store_mac_claim(struct store *s, uint32_t scope, const uint8_t mac[6], uint64_t session,
+		    uint64_t *ret_from);
+/* Only if SESSION has it. store_session_end_many releases all of a session's. */
+int store_mac_release(struct store *s, uint32_t scope, const uint8_t mac[6], uint64_t session);
 
 /*
  * Record a session; id is written back. One transaction: -EACCES where the user is disabled,

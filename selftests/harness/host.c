@@ -91,7 +91,9 @@ int host_setup(void **state)
 	must(dataplane_open(&o, &d->dp, NULL), "dataplane");
 	must(ends_new(d, &d->ends), "ends");
 	must(monitor_new(d, &d->monitor), "monitor");
-	must(workers_new(d->event, d->store, 2, &d->workers), "workers");
+	must(workers_new(d->event, &(struct workers_config){.store = d->store, .n_cpu = 2},
+			 &d->workers),
+	     "workers");
 	d->portnums = portnum_new(4096);
 	d->netns_fd = -1;
 	for (int n = 0; n < HOST_INSTANCES; n++)

@@ -23,6 +23,7 @@ _sallyport_values() {
 	case $2 in
 	USER) _sallyport_names "$1" name user list ;;
 	WORKLOAD) _sallyport_names "$1" name workload list ${3:+--user "$3"} ;;
+	MACHINE) _sallyport_names "$1" name machine list ${3:+--user "$3"} ;;
 	SESSION) _sallyport_names "$1" id session list ;;
 	INSTANCE) _sallyport_names "$1" name status ;;
 	NETNS) [ ! -d /run/netns ] || ls /run/netns ;;

@@ -17,8 +17,22 @@ const struct ctl_option ctl_globals[] = {
 	{"address", 0, "A/B", "IPv4 address on the segment, with its prefix length"},              \
 		{"address6", 0, "A/B", "IPv6 address on the segment, with its prefix length"},     \
 		{"max-sessions", 0, "N", "sessions at once (0: the daemon's default)"},            \
+		{"max-macs", 0, "N", "MAC addresses of one session (0: the daemon's default)"},    \
+		{"max-machines", 0, "N", "machines up at once (0: the daemon's default)"},         \
+		{"max-memory", 0, "SIZE", "their memory together (0: the daemon's default)"},      \
 	{                                                                                          \
-		"max-macs", 0, "N", "MAC addresses of one session (0: the daemon's default)"       \
+		"max-vcpus", 0, "N", "their vCPUs together (0: the daemon's default)"              \
+	}
+
+#define POLICY                                                                                     \
+	{"start", 0, "WHEN", "connect, traffic or manual (connect)"},                              \
+		{"stop", 0, "LADDER", "as \"pause 10m then save\", or default"},                   \
+		{"grace", 0, "TIME", "after the last session's end, as 60s, or default"},          \
+		{"idle", 0, "TIME", "without traffic, as 30m; never, or default"},                 \
+		{"min-up", 0, "TIME", "it is up at the least, as 30s, or default"},                \
+		{"address", 0, "LIST", "its IP addresses, commas between; none"},                  \
+	{                                                                                          \
+		"pinned", 0, "YES", "yes: it may send with these addresses only (no)"              \
 	}
 
 #define PASSWORD                                                                                   \
@@ -48,6 +62,39 @@ const struct ctl_command ctl_commands[] = {
 	 cmd_workload_remove},
 	{"workload", "list", "", "list workloads",
 	 OPTIONS({"user", 0, "USER", "only those of this user"}), cmd_workload_list},
+	{"machine", "add", "USER NAME", "give a user a virtual machine",
+	 OPTIONS({"domain", 0, "DOMAIN", "a domain that libvirt has; its interface is rewritten"},
+		 {"image", 0, "FILE",
+		  "a disk image that many share; this one writes to an overlay"},
+		 {"format", 0, "FORMAT", "of the image: qcow2 (default) or raw"},
+		 {"disk", 0, "SIZE", "of the overlay (the image's)"},
+		 {"kernel", 0, "FILE", "a kernel to boot, without a disk"},
+		 {"initrd", 0, "FILE", "the kernel's initial RAM disk"},
+		 {"cmdline", 0, "TEXT", "the kernel's command line"},
+		 {"memory", 0, "SIZE", "memory, as 512M or 2G (the domain's; 512M)"},
+		 {"vcpus", 0, "N", "virtual CPUs (the domain's; 1)"},
+		 {"mac", 0, "MAC", "its MAC address, or new (the domain's; new)"}, POLICY,
+		 {"dry-run", 'n', NULL, "show what would be done"}),
+	 cmd_machine_add},
+	{"machine", "list", "", "list machines",
+	 OPTIONS({"user", 0, "USER", "only those of this user"}), cmd_machine_list},
+	{"machine", "show", "USER MACHINE", "everything about one", NULL, cmd_machine_show},
+	{"machine", "start", "USER MACHINE", "start, restore or resume it, and keep it so",
+	 OPTIONS({"wait", 'w', NULL, "until it runs, or cannot"}), cmd_machine_start},
+	{"machine", "stop", "USER MACHINE", "shut it down, until it is started or its user comes",
+	 OPTIONS({"pause", 0, NULL, "pause it instead"}, {"save", 0, NULL, "save it instead"},
+		 {"now", 0, NULL, "pull the plug: its guest is not asked"},
+		 {"wait", 'w', NULL, "until that is done, or cannot be"}),
+	 cmd_machine_stop},
+	{"machine", "console", "USER MACHINE", "its serial console; Ctrl-] ends it",
+	 OPTIONS({"force", 0, NULL, "take it from whoever has it"}), cmd_machine_console},
+	{"machine", "policy", "USER MACHINE", "show or change when it runs", OPTIONS(POLICY),
+	 cmd_machine_policy},
+	{"machine", "discard", "USER MACHINE", "throw its saved state away: it boots next time",
+	 NULL, cmd_machine_discard},
+	{"machine", "remove", "USER MACHINE",
+	 "take it from the user; a domain that was there stays",
+	 OPTIONS({"delete-disk", 0, NULL, "delete its overlay too"}), cmd_machine_remove},
 	{"session", "list", "", "list sessions",
 	 OPTIONS({"user", 0, "USER", "only those of this user"},
 		 {"instance", 0, "INSTANCE", "only those on this instance"}),

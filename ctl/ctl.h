@@ -31,7 +31,7 @@ struct ctl_option {
 	const char *help;
 };
 
-#define CTL_OPTIONS_MAX 12
+#define CTL_OPTIONS_MAX 24
 #define CTL_POSITIONAL_MAX 3
 
 struct ctl_command;
@@ -73,6 +73,15 @@ CTL_COMMAND(cmd_user_list);
 CTL_COMMAND(cmd_workload_add);
 CTL_COMMAND(cmd_workload_remove);
 CTL_COMMAND(cmd_workload_list);
+CTL_COMMAND(cmd_machine_add);
+CTL_COMMAND(cmd_machine_remove);
+CTL_COMMAND(cmd_machine_list);
+CTL_COMMAND(cmd_machine_show);
+CTL_COMMAND(cmd_machine_policy);
+CTL_COMMAND(cmd_machine_start);
+CTL_COMMAND(cmd_machine_stop);
+CTL_COMMAND(cmd_machine_discard);
+CTL_COMMAND(cmd_machine_console);
 CTL_COMMAND(cmd_session_list);
 CTL_COMMAND(cmd_session_kill);
 CTL_COMMAND(cmd_status);

@@ -221,6 +221,43 @@ static void check_instances(struct doctor *d)
 	}
 }
 
+static void check_libvirt(struct doctor *d)
+{
+	const json_t *v = json_object_get(d->status, "libvirt");
+	const char *state = field_text(v, "state"), *accel = field_text(v, "accel");
+
+	if (strcmp(state, "not asked yet") == 0) {
+		doctor_add(d, DOCTOR_OK, "libvirt", NULL,
+			   "%s is not asked for anything: there are no machines",
+			   field_text(v, "uri"));
+		return;
+	}
+	if (strcmp(state, "connected") != 0) {
+		doctor_add(d, DOCTOR_FAIL, "libvirt",
+			   "systemctl start libvirtd (or virtqemud); or set [machines] uri",
+			   "%s is not reachable: %s", field_text(v, "uri"), field_text(v, "error"));
+		return;
+	}
+	doctor_add(d, DOCTOR_OK, "libvirt", NULL, "%s: %s", field_text(v, "uri"),
+		   field_text(v, "what"));
+	if (strcmp(accel, "kvm") == 0)
+		doctor_add(d, DOCTOR_OK, "accelerator", NULL, "KVM: %s",
+			   field_text(v, "accel_why"));
+	else
+		doctor_add(
+			d, DOCTOR_WARN, "accelerator",
+			"machines run some ten times slower; a host with VT-x or AMD-V, or nested "
+			"virtualization, does better",
+			"%s: %s", strcmp(accel, "tcg") == 0 ? "emulation (TCG)" : "not known yet",
+			field_text(v, "accel_why"));
+	if (field_int(v, "orphans"))
+		doctor_add(d, DOCTOR_WARN, "machines",
+			   "journalctl -u sallyportd names them; virsh undefine what is not needed",
+			   "%" PRId64
+			   " domains carry our mark, and the store knows no such machine",
+			   field_int(v, "orphans"));
+}
+
 static void check_status(struct doctor *d)
 {
 	const json_t *features = json_object_get(d->status, "features");
@@ -262,4 +299,5 @@ void doctor_daemon(struct doctor *d)
 	}
 	d->status = TAKE_PTR(reply);
 	check_status(d);
+	check_libvirt(d);
 }

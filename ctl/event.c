@@ -105,7 +105,7 @@ static void print_session(FILE *f, const json_t *e)
 /* Fields that a kind of event may have, each after its name. */
 static void print_fields(FILE *f, const json_t *e)
 {
-	static const char *const texts[] = {"name", "state", "mac", "reason"};
+	static const char *const texts[] = {"name", "state", "want", "mac", "reason"};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(texts); i++) {
 		if (json_is_string(json_object_get(e, texts[i])))

@@ -41,6 +41,51 @@ static void print_store(const json_t *store)
 		  ok ? " ok" : " FAILED: ", ok ? "" : field_text(store, "error"));
 }
 
+static void print_libvirt(const json_t *v)
+{
+	const char *state = field_text(v, "state");
+	bool up = strcmp(state, "connected") == 0;
+
+	text_line(stdout, "libvirt    %s %s%s%s", field_text(v, "uri"), state, up ? ", " : ": ",
+		  up ? field_text(v, "what") : field_text(v, "error"));
+	if (up)
+		text_line(stdout, "           accelerator %s: %s", field_text(v, "accel"),
+			  field_text(v, "accel_why"));
+	if (field_int(v, "orphans"))
+		text_line(stdout,
+			  "           %" PRId64 " domains carry our mark and are no machines: the "
+			  "daemon's log has their names",
+			  field_int(v, "orphans"));
+}
+
+static void print_resource(const json_t *m, const char *name, const char *field)
+{
+	int64_t held = field_int(json_object_get(m, "held"), field),
+		max = field_int(json_object_get(m, "limits"), field);
+
+	if (max)
+		text_line(stdout, "           %s: %" PRId64 " of %" PRId64, name, held, max);
+	else
+		text_line(stdout, "           %s: %" PRId64, name, held);
+}
+
+static void print_machines(const json_t *m)
+{
+	const json_t *states = json_object_get(m, "states");
+	const char *state;
+	json_t *n;
+
+	if (field_int(m, "total") == 0)
+		return;
+	printf("machines   %" PRId64, field_int(m, "total"));
+	json_object_foreach ((json_t *)states, state, n)
+		printf(", %lld %s", (long long)json_integer_value(n), state);
+	putchar('\n');
+	print_resource(m, "up", "machines");
+	print_resource(m, "MiB of memory", "memory_mib");
+	print_resource(m, "vCPUs", "vcpus");
+}
+
 static void print_status(const json_t *s)
 {
 	_cleanup_table_ struct table *t = table_new("INSTANCE MODE TAP STATE >OPENVPN MANAGEMENT "
@@ -59,6 +104,8 @@ static void print_status(const json_t *s)
 	text_line(stdout,
 		  "holds      %" PRId64 " sessions, %" PRId64 " workloads, %" PRId64 " bindings",
 		  field_int(s, "sessions"), field_int(s, "workloads"), field_int(s, "bindings"));
+	print_libvirt(json_object_get(s, "libvirt"));
+	print_machines(json_object_get(s, "machines"));
 	putchar('\n');
 	json_array_foreach (json_object_get(s, "instances"), i, instance)
 		add_instance(t, instance);

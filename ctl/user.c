@@ -11,9 +11,11 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 #include "lib/cleanup.h"
+#include "lib/units.h"
 
 /* As many sessions as a flood list has room for, and the daemon takes. */
 #define LIMIT_MAX 32
+#define MACHINES_MAX 100000
 
 /* The user's name, checked here so that a slip costs no round trip. NULL: a usage error. */
 static const char *user_name(const struct ctl_args *args)
@@ -48,7 +50,7 @@ static int set_address(const struct ctl_args *args, const char *option, bool v6,
 	return CTL_OK;
 }
 
-static int set_limit(const struct ctl_args *args, const char *option, const char *field,
+static int set_limit(const struct ctl_args *args, const char *option, const char *field, int max,
 		     json_t *request)
 {
 	const char *value = option_value(args, option);
@@ -56,10 +58,24 @@ static int set_limit(const struct ctl_args *args, const char *option, const char
 
 	if (!value)
 		return CTL_OK;
-	if (parse_number(value, 0, LIMIT_MAX, &n) < 0)
+	if (parse_number(value, 0, (uint64_t)max, &n) < 0)
 		return call_usage(args, "--%s '%.32s': expected a number from 0 to %d", option,
-				  value, LIMIT_MAX);
+				  value, max);
 	call_set_int(request, field, (int64_t)n);
+	return CTL_OK;
+}
+
+static int set_memory(const struct ctl_args *args, json_t *request)
+{
+	const char *value = option_value(args, "max-memory");
+	uint64_t mib;
+
+	if (!value)
+		return CTL_OK;
+	if (memory_parse(value, &mib) < 0 || mib > 1 << 30)
+		return call_usage(args, "--max-memory '%.32s': expected a size as 512M or 16G",
+				  value);
+	call_set_int(request, "max_memory_mib", (int64_t)mib);
 	return CTL_OK;
 }
 
@@ -68,8 +84,11 @@ static int set_properties(const struct ctl_args *args, bool may_be_none, json_t 
 {
 	return set_address(args, "address", false, may_be_none, request)
 		       ?: set_address(args, "address6", true, may_be_none, request)
-		       ?: set_limit(args, "max-sessions", "max_sessions", request)
-		       ?: set_limit(args, "max-macs", "max_macs", request);
+		       ?: set_limit(args, "max-sessions", "max_sessions", LIMIT_MAX, request)
+		       ?: set_limit(args, "max-macs", "max_macs", LIMIT_MAX, request)
+		       ?: set_limit(args, "max-machines", "max_machines", MACHINES_MAX, request)
+		       ?: set_memory(args, request)
+		       ?: set_limit(args, "max-vcpus", "max_vcpus", MACHINES_MAX, request);
 }
 
 static int set_password(const struct ctl_args *args, json_t *request)
@@ -150,8 +169,7 @@ int cmd_user_set(const struct ctl *ctl, const struct ctl_args *args)
 	if (r != CTL_OK)
 		return r;
 	if (json_object_size(request) == before)
-		return call_usage(args, "nothing to set: expected --address, --address6, "
-					"--max-sessions or --max-macs");
+		return call_usage(args, "nothing to set: expected an address or a limit");
 	return call_do(ctl, TAKE_PTR(request),
 		       "user %s changed; sessions that are up keep what they have", name);
 }
@@ -204,7 +222,8 @@ static void print_limit(struct table *t, const json_t *user, const char *field)
 int cmd_user_list(const struct ctl *ctl, const struct ctl_args *args)
 {
 	_cleanup_table_ struct table *t =
-		table_new("USER >SEGMENT STATE PASSWORD ADDRESS ADDRESS6 >SESSIONS >MACS CREATED");
+		table_new("USER >SEGMENT STATE PASSWORD ADDRESS ADDRESS6 >SESSIONS >MACS "
+			  ">MACHINES >MIB >VCPUS CREATED");
 	_cleanup_json_ json_t *reply = NULL;
 	json_t *request, *items, *user;
 	char when[TEXT_NUMBER_MAX];
@@ -232,6 +251,9 @@ int cmd_user_list(const struct ctl *ctl, const struct ctl_args *args)
 		table_cell(t, field_text(user, "address6"));
 		print_limit(t, user, "max_sessions");
 		print_limit(t, user, "max_macs");
+		print_limit(t, user, "max_machines");
+		print_limit(t, user, "max_memory_mib");
+		print_limit(t, user, "max_vcpus");
 		table_cell(t, text_time(field_int(user, "created"), when));
 	}
 	if (table_rows(t))

@@ -2,6 +2,7 @@
 /* What does the configuration file say, and where is it wrong? */
 #include "config_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <ini.h>
 #include <stddef.h>
@@ -45,6 +46,28 @@ static const struct config_key keys[] = {
 	K("session", "burst-frames", KEY_SIZE, burst_frames, 0, 1000000000ULL),
 	K("session", "reserved-macs", KEY_MACS, reserved, 0, 0),
 	K("session", "vid-rest", KEY_UINT, vid_rest_s, 0, 86400),
+	K("machines", "uri", KEY_URI, virt_uri, 1, 1023),
+	K("machines", "image-dir", KEY_PATH, image_dir, 1, 1023),
+	K("machines", "probe-kernel", KEY_PATH, probe_kernel, 1, 1023),
+	K("machines", "accel", KEY_ACCEL, accel, 0, 0),
+	K("machines", "calls", KEY_UINT, virt_calls, 1, 16),
+	K("machines", "stop", KEY_LADDER, ladder, 0, 0),
+	K("machines", "grace", KEY_DURATION, grace_s, 0, 86400),
+	K("machines", "idle", KEY_DURATION, idle_s, 0, 30 * 86400),
+	K("machines", "min-up", KEY_DURATION, min_up_s, 0, 86400),
+	K("machines", "stop-timeout", KEY_DURATION, stop_timeout_s, 1, 3600),
+	K("machines", "shrink-memory", KEY_UINT, shrink_memory, 10, 100),
+	K("machines", "shrink-cpu", KEY_UINT, shrink_cpu, 1, 100),
+	K("machines", "max-machines", KEY_UINT, max_machines, 0, 100000),
+	K("machines", "max-memory", KEY_MEMORY, max_memory_mib, 0, UINT32_MAX),
+	K("machines", "max-vcpus", KEY_UINT, max_vcpus, 0, 100000),
+	K("machines", "max-user-machines", KEY_UINT, user_max_machines, 0, 100000),
+	K("machines", "max-user-memory", KEY_MEMORY, user_max_memory_mib, 0, UINT32_MAX),
+	K("machines", "max-user-vcpus", KEY_UINT, user_max_vcpus, 0, 100000),
+	K("machines", "rate-bytes", KEY_SIZE, machine_rate_bytes, 0, 10000000000ULL),
+	K("machines", "burst-bytes", KEY_SIZE, machine_burst_bytes, 0, 10000000000ULL),
+	K("machines", "rate-frames", KEY_SIZE, machine_rate_frames, 0, 1000000000ULL),
+	K("machines", "burst-frames", KEY_SIZE, machine_burst_frames, 0, 1000000000ULL),
 	I("tap", KEY_TAP, tap, 1, 15),
 	I("mode", KEY_MODE, vlan_mode, 0, 0),
 	I("config", KEY_PATH, openvpn_config, 1, 1023),
@@ -53,6 +76,8 @@ static const struct config_key keys[] = {
 	I("group", KEY_GROUP, gid, 0, 0),
 	I("mtu", KEY_UINT, mtu, 576, 9000),
 };
+
+static_assert(SP_ARRAY_SIZE(keys) <= CONFIG_KEYS_MAX, "keys");
 
 /* --- sections --- */
 
@@ -120,13 +145,13 @@ static void enter_section(struct config_parser *p, const char *section)
 	snprintf(p->section, sizeof(p->section), "%s", section);
 	for (size_t i = 0; i < SP_ARRAY_SIZE(keys); i++)
 		if (strcmp(keys[i].section, "instance") == 0)
-			p->seen &= ~(1ULL << i);
+			p->seen[i] = false;
 	if (strncmp(section, "instance ", 9) == 0)
 		new_instance(p, section + 9);
 	else if (!is_section(section))
 		config_mistake(p, p->line,
-			       "[%s]: expected [daemon], [store], [dataplane], [session] or "
-			       "[instance NAME]",
+			       "[%s]: expected [daemon], [store], [dataplane], [session], "
+			       "[machines] or [instance NAME]",
 			       section);
 }
 
@@ -145,9 +170,9 @@ static void take(struct config_parser *p, const char *name, const char *value)
 		if (strcmp(k->section, section) != 0 || strcmp(k->name, name) != 0)
 			continue;
 		/* A line is short: a list may go on in another. */
-		if ((p->seen & (1ULL << i)) && k->type != KEY_MACS)
+		if (p->seen[i] && k->type != KEY_MACS)
 			config_mistake(p, p->line, "%s: given twice in [%s]", name, p->section);
-		p->seen |= 1ULL << i;
+		p->seen[i] = true;
 		config_set(p, k, instance ? (void *)p->instance : p->config, value);
 		return;
 	}
@@ -233,6 +258,21 @@ static int on_option(void *user, const char *section, const char *name, const ch
 	return 1;
 }
 
+static void set_machine_defaults(struct config *c)
+{
+	c->virt_uri = strdup(SP_VIRT_URI);
+	c->image_dir = strdup(SP_IMAGE_DIR);
+	c->probe_kernel = strdup(SP_PROBE_KERNEL);
+	c->accel = strdup("auto");
+	c->virt_calls = 8;
+	c->ladder = strdup("pause 10m then save");
+	c->grace_s = 60;
+	c->min_up_s = 30;
+	c->stop_timeout_s = 60;
+	c->shrink_memory = 50;
+	c->shrink_cpu = 10;
+}
+
 static void set_defaults(struct config *c)
 {
 	uint32_t gid;
@@ -252,6 +292,7 @@ static void set_defaults(struct config *c)
 	c->max_sessions = SP_DEF_SESSIONS_PER_USER;
 	c->max_macs = SP_DEF_MACS_PER_SESSION;
 	c->vid_rest_s = SP_VID_REST_S;
+	set_machine_defaults(c);
 }
 
 static void check_whole(struct config_parser *p)
@@ -261,7 +302,8 @@ static void check_whole(struct config_parser *p)
 	check_instance(p);
 	if (c->n_instances == 0)
 		config_mistake(p, p->line, "expected at least one [instance NAME]");
-	if (!c->path || !c->socket || !c->store_path || !c->bpffs || !c->pin_dir)
+	if (!c->path || !c->socket || !c->store_path || !c->bpffs || !c->pin_dir || !c->virt_uri ||
+	    !c->image_dir || !c->probe_kernel || !c->accel || !c->ladder)
 		p->out_of_memory = true;
 }
 
@@ -328,6 +370,11 @@ void config_free(struct config *c)
 	free(c->store_path);
 	free(c->bpffs);
 	free(c->pin_dir);
+	free(c->virt_uri);
+	free(c->image_dir);
+	free(c->probe_kernel);
+	free(c->accel);
+	free(c->ladder);
 	free(c);
 }
 

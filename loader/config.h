@@ -53,6 +53,21 @@ struct config {
 	size_t n_reserved;
 	unsigned int vid_rest_s; /* vid-rest= s, default SP_VID_REST_S */
 
+	/* [machines] */
+	char *virt_uri;		 /* uri= of libvirt */
+	char *image_dir;	 /* image-dir=: where overlays are made, on libvirt's host */
+	char *probe_kernel;	 /* probe-kernel= */
+	char *accel;		 /* accel= auto|kvm|tcg */
+	unsigned int virt_calls; /* calls= 1..16: starts, saves and the like at once */
+	char *ladder;		 /* stop=: machine/ladder.h; checked */
+	uint32_t grace_s, idle_s, min_up_s; /* grace=, idle= (0: never), min-up= */
+	uint32_t stop_timeout_s; /* stop-timeout=: how long a guest may take to shut down */
+	uint32_t shrink_memory, shrink_cpu;		  /* shrink-memory=, shrink-cpu=: percent */
+	uint32_t max_machines, max_memory_mib, max_vcpus; /* max-*=: up at once; 0: no limit */
+	uint32_t user_max_machines, user_max_memory_mib, user_max_vcpus; /* max-user-*= */
+	uint64_t machine_rate_bytes, machine_burst_bytes; /* rate-*=, burst-*=: what one may send */
+	uint64_t machine_rate_frames, machine_burst_frames;
+
 	struct config_instance *instances; /* by order in the file; names and taps are unique */
 	size_t n_instances;
 };

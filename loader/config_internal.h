@@ -5,6 +5,8 @@
 
 #include "config.h"
 
+#define CONFIG_KEYS_MAX 128
+
 enum config_key_type {
 	KEY_PATH, /* absolute: what the daemon's directory is depends on who started it */
 	KEY_NAME,
@@ -16,7 +18,12 @@ enum config_key_type {
 	KEY_USER,
 	KEY_MACS,
 	KEY_MODE,
-	KEY_TAP
+	KEY_TAP,
+	KEY_URI,
+	KEY_ACCEL,
+	KEY_LADDER,
+	KEY_DURATION,
+	KEY_MEMORY, /* MiB; M, G or T may follow */
 };
 
 struct config_key {
@@ -34,8 +41,8 @@ struct config_parser {
 	const char *text, *end; /* what is still to be read */
 	unsigned int line, mistakes;
 	bool out_of_memory;
-	char section[96]; /* as it was last seen */
-	uint64_t seen;	  /* a bit for each key of this section, or of each fixed one */
+	char section[96];	    /* as it was last seen */
+	bool seen[CONFIG_KEYS_MAX]; /* keys of this section, or of each fixed one */
 	struct config_instance *instance;
 	unsigned int instance_line;
 };

@@ -10,7 +10,9 @@
 #include "config_internal.h"
 #include "lib/cleanup.h"
 #include "lib/mac.h"
+#include "lib/units.h"
 #include "log.h"
+#include "machine/ladder.h"
 #include "request.h"
 
 void config_mistake(struct config_parser *p, unsigned int line, const char *format, ...)
@@ -201,6 +203,58 @@ static void set_tap(struct config_parser *p, const struct config_key *k, char *f
 		strcpy(field, value);
 }
 
+static void set_accel(struct config_parser *p, const struct config_key *k, char **field,
+		      const char *value)
+{
+	if (strcmp(value, "auto") != 0 && strcmp(value, "kvm") != 0 && strcmp(value, "tcg") != 0)
+		config_mistake(p, p->line, "%s: '%s': expected auto, kvm or tcg", k->name, value);
+	else
+		set_text(p, field, value);
+}
+
+static void set_ladder(struct config_parser *p, const struct config_key *k, char **field,
+		       const char *value)
+{
+	struct ladder l;
+	char error[128];
+	size_t at;
+
+	if (ladder_parse(value, &l, &at, error) < 0)
+		config_mistake(p, p->line, "%s: '%s': at character %zu: %s", k->name, value, at + 1,
+			       error);
+	else
+		set_text(p, field, value);
+}
+
+static void set_duration(struct config_parser *p, const struct config_key *k, uint32_t *field,
+			 const char *value)
+{
+	uint32_t v = 0;
+
+	if (strcmp(value, "never") == 0 && k->min == 0)
+		*field = 0;
+	else if (duration_parse(value, &v) < 0 || v < k->min || v > k->max)
+		config_mistake(
+			p, p->line,
+			"%s: '%s': expected a time of %llu s to %llu s, as 90s, 10m, 2h or 1d",
+			k->name, value, (unsigned long long)k->min, (unsigned long long)k->max);
+	else
+		*field = v;
+}
+
+static void set_memory(struct config_parser *p, const struct config_key *k, uint32_t *field,
+		       const char *value)
+{
+	uint64_t mib;
+
+	if (memory_parse(value, &mib) < 0 || mib > k->max)
+		config_mistake(p, p->line,
+			       "%s: '%s': expected memory in MiB, or with M, G or T: 512M, 16G",
+			       k->name, value);
+	else
+		*field = (uint32_t)mib;
+}
+
 void config_set(struct config_parser *p, const struct config_key *k, void *base, const char *value)
 {
 	void *field = (char *)base + k->offset;
@@ -239,6 +293,21 @@ void config_set(struct config_parser *p, const struct config_key *k, void *base,
 		break;
 	case KEY_TAP:
 		set_tap(p, k, field, value);
+		break;
+	case KEY_URI:
+		set_string(p, k, field, value);
+		break;
+	case KEY_ACCEL:
+		set_accel(p, k, field, value);
+		break;
+	case KEY_LADDER:
+		set_ladder(p, k, field, value);
+		break;
+	case KEY_DURATION:
+		set_duration(p, k, field, value);
+		break;
+	case KEY_MEMORY:
+		set_memory(p, k, field, value);
 		break;
 	}
 }

@@ -81,6 +81,11 @@ bool request_is_gone(const struct request *r)
 	return !r->client || r->client->closing;
 }
 
+bool request_same_caller(const struct request *a, const struct request *b)
+{
+	return a->client && a->client == b->client;
+}
+
 void request_on_gone(struct request *r, void (*cb)(struct request *r, void *arg), void *arg)
 {
 	r->on_gone = cb;

@@ -65,6 +65,9 @@ void request_finish_items(struct request *r, json_t *head, char *(*next)(void *s
 /* The same of an array that is there already. Both are taken. */
 void request_finish_list(struct request *r, json_t *head, json_t *items);
 
+/* Did the same connection bring both? */
+bool request_same_caller(const struct request *a, const struct request *b);
+
 /* For streams: bytes that wait to be read by the caller. */
 size_t request_backlog(const struct request *r);
 

@@ -9,13 +9,17 @@
 
 #include "ends.h"
 #include "instance.h"
+#include "lease.h"
 #include "lib/cleanup.h"
 #include "lib/client.h"
 #include "log.h"
+#include "machine/admission.h"
+#include "machine/machine.h"
 #include "monitor.h"
 #include "ops.h"
 #include "reconcile.h"
 #include "session.h"
+#include "virt/virt.h"
 #include "workload.h"
 
 void daemon_store_state(struct daemon *d, const char *error)
@@ -141,6 +145,21 @@ static int make_workload(const struct store_workload *row, void *arg)
 	return workload_new(arg, row, NULL);
 }
 
+/* One that cannot be taken over is said, and stops nothing else. */
+static int make_machine(const struct store_machine *row, void *arg)
+{
+	struct machine *m;
+	int r = machine_new(arg, row, &m);
+
+	if (r < 0)
+		return r;
+	r = machine_port_adopt(m);
+	if (r < 0)
+		log_event(LOG_ERR, "a machine's port could not be taken over", "USER", row->user,
+			  "MACHINE", row->name, "ERROR", strerror(-r), NULL);
+	return 0;
+}
+
 static void on_link(const struct link_info *info, bool gone, void *arg)
 {
 	instance_link_changed(arg, info, gone);
@@ -183,26 +202,63 @@ static int open_control(struct daemon *d, int listen_fd)
 	return control_new(d->event, listen_fd, &c, &d->control);
 }
 
+/* The store is still this thread's. */
+static int read_limits(struct daemon *d)
+{
+	struct store_user u;
+	int r = 0;
+
+	for (struct presence *p = d->presences; p && r == 0; p = p->hh.next) {
+		r = store_user_get(d->store, p->user, &u);
+		if (r == 0)
+			presence_set_limits(d, &u);
+		explicit_bzero(u.hash, sizeof(u.hash));
+		r = r == -ENOENT ? 0 : r;
+	}
+	return r;
+}
+
 /* What is, before anything new: the store and the device maps are still this thread's. */
 static int restore(struct daemon *d)
 {
 	int r = reconcile_reserve(d);
 
 	r = r ?: ends_new(d, &d->ends);
+	r = r ?: admission_new(d, &d->admission);
 	d->restoring = true;
 	r = r ?: link_watch_new(d->event, on_link, d, &d->links);
 	r = r ?: make_instances(d);
 	r = r ?: workload_watch(d);
 	r = r < 0 ? r : store_workload_each(d->store, make_workload, d);
+	r = r ?: store_machine_each(d->store, make_machine, d);
+	r = r ?: read_limits(d);
 	return r ?: reconcile(d);
 }
 
-/* From here on the store is a worker's. */
+/* Resumes and the like: milliseconds each, so that a few threads do for many machines. */
+#define SWIFT_THREADS 4
+
+/* From here on the stores are the workers'. */
 static int start_workers(struct daemon *d)
 {
-	const struct workers_config c = {.store = d->store, .n_cpu = d->config->workers};
+	const struct workers_config c = {.store = d->store,
+					 .claims = d->claims,
+					 .n_cpu = d->config->workers,
+					 .n_virt = d->config->virt_calls,
+					 .n_swift = SWIFT_THREADS};
 
 	return workers_new(d->event, &c, &d->workers);
+}
+
+/* libvirt is asked for nothing where there is no machine. */
+static int start_machines(struct daemon *d)
+{
+	struct machine *m, *next;
+	int r = d->machines ? machine_virt_start(d) : 0;
+
+	HASH_ITER(hh_id, d->machines, m, next)
+	machine_update(m);
+	return r;
 }
 
 static int start(struct daemon *d, int *listen_fd)
@@ -217,6 +273,10 @@ static int start(struct daemon *d, int *listen_fd)
 	r = r ?: restore(d);
 	r = r ?: monitor_new(d, &d->monitor);
 	r = r ?: start_workers(d);
+	if (r == 0 && d->claims)
+		r = lease_new(d, &d->lease);
+	r = r ?: machine_notice_watch(d);
+	r = r ?: start_machines(d);
 	DL_FOREACH(d->instances, i)
 	r = r ?: instance_start(i);
 	return r ?: open_control(d, TAKE_FD(*listen_fd));
@@ -267,6 +327,7 @@ static void free_tables(struct daemon *d)
 {
 	struct segment *g, *gnext;
 	struct workload *w, *wnext;
+	struct machine *m, *mnext;
 
 	HASH_CLEAR(hh, d->bindings);
 	HASH_CLEAR(hh_id, d->sessions_by_id);
@@ -280,6 +341,11 @@ static void free_tables(struct daemon *d)
 			free(b);
 		}
 		workload_free(w);
+	}
+	HASH_ITER(hh_id, d->machines, m, mnext)
+	{
+		m->busy = false;
+		machine_free(m);
 	}
 	HASH_ITER(hh, d->segments, g, gnext)
 	{
@@ -295,11 +361,17 @@ struct daemon *daemon_free(struct daemon *d)
 	/* First what still answers, then what is answered from. */
 	if (d->workers)
 		ends_flush(d->ends);
+	if (d->virt)
+		virt_shutdown(d->virt);
 	d->workers = workers_free(d->workers);
+	d->virt = virt_free(d->virt);
+	machine_notice_unwatch(d);
+	d->lease = lease_free(d->lease);
 	d->ends = ends_free(d->ends);
 	d->control = control_free(d->control);
 	d->monitor = monitor_free(d->monitor);
 	free_tables(d);
+	d->admission = admission_free(d->admission);
 	while (d->instances)
 		instance_free(d->instances, false);
 	link_watch_free(d->links);
@@ -309,6 +381,7 @@ struct daemon *daemon_free(struct daemon *d)
 	portnum_free(d->portnums);
 	dataplane_close(d->dp);
 	store_close(d->store);
+	store_close(d->claims);
 	sd_event_unref(d->event);
 	config_free(d->config);
 	free(d->store_error);
@@ -378,6 +451,10 @@ static void warn_restart(const struct config *a, const struct config *b)
 		{"[dataplane] max-ports", a->max_ports == b->max_ports},
 		{"[dataplane] sampling", a->sampling == b->sampling},
 		{"[dataplane] sample-interval", a->sample_ms == b->sample_ms},
+		{"[machines] uri", strcmp(a->virt_uri, b->virt_uri) == 0},
+		{"[machines] accel", strcmp(a->accel, b->accel) == 0},
+		{"[machines] probe-kernel", strcmp(a->probe_kernel, b->probe_kernel) == 0},
+		{"[machines] calls", a->virt_calls == b->virt_calls},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(checks); i++)
@@ -397,6 +474,7 @@ static void apply(struct daemon *d, struct config *next)
 	control_set_admin_gid(d->control, next->admin_gid);
 	add_instances(d);
 	session_set_rates(d);
+	machine_reload_all(d);
 	config_free(old);
 	log_event(LOG_INFO, "reloaded", NULL);
 }

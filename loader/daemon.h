@@ -17,17 +17,26 @@
 
 struct binding;
 struct ends;
+struct admission;
 struct instance;
+struct lease;
+struct machine;
+struct machine_console;
 struct monitor;
+struct presence;
 struct segment;
 struct session;
+struct traces;
+struct virt;
 struct workload;
 
 struct daemon {
 	sd_event *event;
 	struct config *config;
 	struct dataplane *dp;
-	struct store *store; /* the worker's, once it runs */
+	struct store *store;  /* the workers', once they run */
+	struct store *claims; /* likewise, for claims of MACs; NULL: nobody else has the store */
+	struct lease *lease;  /* where the store is shared */
 	struct workers *workers;
 	struct control *control;
 	struct link_watch *links;
@@ -44,6 +53,16 @@ struct daemon {
 	struct binding *bindings;   /* by MAC */
 	struct workload *workloads; /* by id */
 	unsigned int n_sessions;
+
+	struct virt *virt; /* NULL: there was no need for libvirt yet */
+	struct admission *admission;
+	struct presence *presences; /* by user id */
+	struct machine *machines, *machines_by_uuid, *machines_by_mac, *machines_by_port;
+	struct machine *machine_devices; /* by the MAC of the tap */
+	struct traces *traces;
+	sd_event_source *notice_source;
+	struct machine_console *consoles; /* list, utlist */
+	size_t n_orphans;		  /* domains with our mark and no row */
 
 	/*
 	 * At start, while what is pinned is taken over: a flood list is written when all of its

@@ -12,6 +12,7 @@
 #include "lib/cleanup.h"
 #include "lib/client.h"
 #include "log.h"
+#include "machine/machine.h"
 #include "monitor.h"
 #include "ovpnconf.h"
 #include "session.h"
@@ -405,8 +406,10 @@ void instance_link_changed(struct daemon *d, const struct link_info *info, bool 
 		else if (r == 0)
 			link_changed(i, &now);
 	}
-	if (!info)
+	if (!info) {
 		workload_look_again(d);
-	else if (gone)
+	} else if (gone) {
 		workload_link_gone(d, info->ifindex);
+		machine_port_link_gone(d, info->ifindex);
+	}
 }

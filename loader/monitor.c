@@ -10,6 +10,7 @@
 
 #include "daemon.h"
 #include "lib/mac.h"
+#include "machine/machine.h"
 #include "session.h"
 #include "views.h"
 
@@ -170,6 +171,18 @@ void monitor_mac(struct daemon *d, const char *type, uint64_t session, const uin
 	if (reason)
 		json_object_set_new(event, "reason", json_string(reason));
 	publish(d->monitor, event, false);
+}
+
+void monitor_machine(struct daemon *d, const struct machine *m)
+{
+	char label[2 * SP_NAME_MAX];
+
+	if (d->monitor && d->monitor->subscribers)
+		publish(d->monitor,
+			json_pack("{s:s, s:s, s:s, s:s}", "type", "machine", "name",
+				  machine_label(m, label), "state", machine_state_text(m), "want",
+				  level_name(m->want)),
+			false);
 }
 
 void monitor_instance(struct daemon *d, const char *name, const char *state)

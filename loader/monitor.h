@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct daemon;
+struct machine;
 struct monitor;
 struct request;
 struct session;
@@ -23,6 +24,8 @@ void monitor_session(struct daemon *d, const struct session *s, bool start);
 /* TYPE: "learn", "forget" or "refuse". REASON may be NULL. */
 void monitor_mac(struct daemon *d, const char *type, uint64_t session, const uint8_t mac[6],
 		 uint16_t vid, const char *reason);
+/* It is in another state. */
+void monitor_machine(struct daemon *d, const struct machine *m);
 void monitor_instance(struct daemon *d, const char *name, const char *state);
 
 #endif

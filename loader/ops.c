@@ -47,9 +47,28 @@
 #define USER_LIMITS                                                                                \
 	{"address", ARG_STRING, 0, 0, SP_ADDR_STRLEN - 1},                                         \
 		{"address6", ARG_STRING, 0, 0, SP_ADDR_STRLEN - 1},                                \
-		{"max_sessions", ARG_INT, 0, 0, 32},                                               \
+		{"max_sessions", ARG_INT, 0, 0, 32}, {"max_macs", ARG_INT, 0, 0, 32},              \
+		{"max_machines", ARG_INT, 0, 0, 100000},                                           \
+		{"max_memory_mib", ARG_INT, 0, 0, 1 << 30},                                        \
 	{                                                                                          \
-		"max_macs", ARG_INT, 0, 0, 32                                                      \
+		"max_vcpus", ARG_INT, 0, 0, 100000                                                 \
+	}
+#define MACHINE NAME("user", R), NAME("name", R)
+#define POLICY                                                                                     \
+	{"start", ARG_STRING, 0, 1, 16}, {"stop", ARG_STRING, 0, 1, SP_LADDER_MAX - 1},            \
+		{"grace", ARG_STRING, 0, 1, 16}, {"idle", ARG_STRING, 0, 1, 16},                   \
+		{"min_up", ARG_STRING, 0, 1, 16},                                                  \
+		{"addresses", ARG_STRING, 0, 0, SP_ADDRESSES_MAX - 1},                             \
+	{                                                                                          \
+		"pinned", ARG_BOOL, 0, 0, 0                                                        \
+	}
+#define FILE_OF(name)                                                                              \
+	{                                                                                          \
+		name, ARG_STRING, 0, 1, SP_PATH_MAX - 1                                            \
+	}
+#define FLAG(name)                                                                                 \
+	{                                                                                          \
+		name, ARG_BOOL, 0, 0, 0                                                            \
 	}
 #define LAST                                                                                       \
 	{                                                                                          \
@@ -93,6 +112,23 @@ const struct op daemon_ops[] = {
 	 op_workload_add},
 	{"workload-remove", ROLE_ADMIN, ARGS(NAME("user", R), NAME("name", R)), op_workload_remove},
 	{"workload-list", ROLE_ADMIN, ARGS(NAME("user", 0)), op_workload_list},
+	{"machine-add", ROLE_ADMIN,
+	 ARGS(MACHINE, {"domain", ARG_STRING, 0, 1, SP_DOMAIN_MAX - 1}, FILE_OF("image"),
+	      {"format", ARG_NAME, 0, 1, 15}, {"disk_mib", ARG_INT, 0, 1, 1 << 30},
+	      FILE_OF("kernel"), FILE_OF("initrd"), {"cmdline", ARG_STRING, 0, 0, SP_PATH_MAX - 1},
+	      {"memory_mib", ARG_INT, 0, 16, 1 << 30}, {"vcpus", ARG_INT, 0, 1, 4096},
+	      {"mac", ARG_STRING, 0, 1, 17}, POLICY, FLAG("dry_run")),
+	 op_machine_add},
+	{"machine-remove", ROLE_ADMIN, ARGS(MACHINE, FLAG("delete_disk")), op_machine_remove},
+	{"machine-list", ROLE_ADMIN, ARGS(NAME("user", 0)), op_machine_list},
+	{"machine-show", ROLE_ADMIN, ARGS(MACHINE), op_machine_show},
+	{"machine-policy", ROLE_ADMIN, ARGS(MACHINE, POLICY), op_machine_policy},
+	{"machine-start", ROLE_ADMIN, ARGS(MACHINE, FLAG("wait")), op_machine_start},
+	{"machine-stop", ROLE_ADMIN,
+	 ARGS(MACHINE, {"to", ARG_STRING, 0, 1, 16}, FLAG("now"), FLAG("wait")), op_machine_stop},
+	{"machine-discard", ROLE_ADMIN, ARGS(MACHINE), op_machine_discard},
+	{"machine-console", ROLE_ADMIN, ARGS(MACHINE, FLAG("force")), op_machine_console},
+	{"machine-input", ROLE_ADMIN, ARGS({"data", ARG_STRING, R, 0, 8192}), op_machine_input},
 	{"session-list", ROLE_ADMIN,
 	 ARGS(NAME("user", 0), {"instance", ARG_NAME, 0, 1, SP_INSTANCE_MAX - 1}), op_session_list},
 	{"session-kill", ROLE_ADMIN, ARGS({"session", ARG_INT, R, 1, INT64_MAX}), op_session_kill},

@@ -28,6 +28,17 @@ void op_workload_remove(void *context, void *request, const json_t *args);
 void op_workload_list(void *context, void *request, const json_t *args);
 void op_audit_list(void *context, void *request, const json_t *args);
 
+void op_machine_add(void *context, void *request, const json_t *args);
+void op_machine_remove(void *context, void *request, const json_t *args);
+void op_machine_list(void *context, void *request, const json_t *args);
+void op_machine_show(void *context, void *request, const json_t *args);
+void op_machine_policy(void *context, void *request, const json_t *args);
+void op_machine_start(void *context, void *request, const json_t *args);
+void op_machine_stop(void *context, void *request, const json_t *args);
+void op_machine_discard(void *context, void *request, const json_t *args);
+void op_machine_console(void *context, void *request, const json_t *args);
+void op_machine_input(void *context, void *request, const json_t *args);
+
 void op_session_list(void *context, void *request, const json_t *args);
 void op_session_kill(void *context, void *request, const json_t *args);
 void op_status(void *context, void *request, const json_t *args);

@@ -14,6 +14,7 @@
 #include "lib/cleanup.h"
 #include "lib/client.h"
 #include "log.h"
+#include "machine/presence.h"
 #include "monitor.h"
 #include "ops_hook.h"
 #include "password.h"
@@ -109,6 +110,11 @@ static void verify_done(struct job *job)
 
 	if (a->r == 0 && a->user.disabled)
 		a->r = -EACCES;
+	/* The machines need not wait for the tunnel. */
+	if (a->r == 0 && !a->renewal) {
+		presence_set_limits(a->daemon, &a->user);
+		presence_login(a->daemon, a->user.id, 0);
+	}
 	auth_finish(a, a->r == 0 ? "accept" : "reject",
 		    a->r == 0 ? NULL : "wrong user name or password");
 }

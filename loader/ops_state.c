@@ -8,6 +8,7 @@
 
 #include "daemon.h"
 #include "instance.h"
+#include "machine/ops_machine.h"
 #include "monitor.h"
 #include "ops.h"
 #include "session.h"
@@ -123,19 +124,39 @@ void op_workload_list(void *context, void *request, const json_t *args)
 	finish(request, NULL, list);
 }
 
+static json_t *machine_item(struct daemon *d, uint64_t id)
+{
+	const struct machine *m = machine_find_id(d, (uint32_t)id);
+
+	return m && !m->gone ? view_machine(m) : NULL;
+}
+
+void op_machine_list(void *context, void *request, const json_t *args)
+{
+	const char *user = arg_string(args, "user", NULL);
+	struct daemon *d = context;
+	struct snapshot *list = snapshot_new(d, HASH_CNT(hh_id, d->machines), machine_item);
+
+	for (struct machine *m = d->machines; list && m; m = m->hh_id.next)
+		if (matches(user, m->row.user))
+			list->ids[list->n++] = m->id;
+	finish(request, NULL, list);
+}
+
 void op_status(void *context, void *request, const json_t *args)
 {
 	request_finish(request, view_status(context));
 }
 
-/* Instances by their place in the list, workloads and sessions by id: two bits say which. */
-enum { PORT_INSTANCE = 0, PORT_WORKLOAD = 1, PORT_SESSION = 2 };
+/* Instances by their place in the list, the others by id: two bits say which. */
+enum { PORT_INSTANCE = 0, PORT_WORKLOAD = 1, PORT_SESSION = 2, PORT_MACHINE = 3 };
 
 static json_t *port_item(struct daemon *d, uint64_t tagged)
 {
 	uint64_t id = tagged >> 2;
 	struct instance *i = d->instances;
 	const struct workload *w;
+	const struct machine *m;
 	const struct session *s;
 
 	switch (tagged & 3) {
@@ -146,6 +167,9 @@ static json_t *port_item(struct daemon *d, uint64_t tagged)
 	case PORT_WORKLOAD:
 		w = workload_find_id(d, (uint32_t)id);
 		return w && w->up ? view_workload_port(d, w) : NULL;
+	case PORT_MACHINE:
+		m = machine_find_id(d, (uint32_t)id);
+		return m && m->joined ? view_machine_port(d, m) : NULL;
 	default:
 		s = session_find_id(d, id);
 		return s ? view_session_port(d, s) : NULL;
@@ -160,11 +184,16 @@ void op_counters(void *context, void *request, const json_t *args)
 	struct snapshot *list;
 
 	DL_COUNT(d->instances, i, place);
-	list = snapshot_new(d, place + HASH_CNT(hh, d->workloads) + d->n_sessions, port_item);
+	list = snapshot_new(d,
+			    place + HASH_CNT(hh, d->workloads) + HASH_CNT(hh_id, d->machines) +
+				    d->n_sessions,
+			    port_item);
 	for (uint64_t n = 0; list && n < place; n++)
 		list->ids[list->n++] = n << 2 | PORT_INSTANCE;
 	for (struct workload *w = d->workloads; list && w; w = w->hh.next)
 		list->ids[list->n++] = (uint64_t)w->id << 2 | PORT_WORKLOAD;
+	for (struct machine *m = d->machines; list && m; m = m->hh_id.next)
+		list->ids[list->n++] = (uint64_t)m->id << 2 | PORT_MACHINE;
 	for (struct session *s = d->sessions_by_id; list && s; s = s->hh_id.next)
 		list->ids[list->n++] = s->id << 2 | PORT_SESSION;
 	finish(request, json_pack("{s:o}", "reasons", view_reasons(d)), list);

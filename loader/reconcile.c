@@ -14,6 +14,7 @@
 #include "lib/cleanup.h"
 #include "lib/client.h"
 #include "log.h"
+#include "machine/machine.h"
 #include "session.h"
 #include "workload.h"
 
@@ -289,6 +290,25 @@ static int drop_flood(uint32_t segment, const struct sp_flood *value, void *arg)
 	return dataplane_flood_set(x->daemon->dp, segment, NULL, 0);
 }
 
+static bool is_ours(const struct link_info *l)
+{
+	if (strcmp(l->kind, "veth") == 0)
+		return strncmp(l->name, "spw", 3) == 0;
+	return strcmp(l->kind, "tun") == 0 &&
+	       strncmp(l->name, MACHINE_TAP_PREFIX, strlen(MACHINE_TAP_PREFIX)) == 0;
+}
+
+static int drop_address(const struct sp_address_key *key, const struct sp_address *value, void *arg)
+{
+	struct doomed *x = arg;
+	const struct machine *m = machine_find_port(x->daemon, value->port);
+
+	if (m && m->joined && m->row.segment == key->segment)
+		return 0;
+	x->n++;
+	return dataplane_address_del(x->daemon->dp, key->segment, key->addr);
+}
+
 static int drop_port(uint32_t ifindex, const struct sp_port *port, void *arg)
 {
 	struct doomed *x = arg;
@@ -301,11 +321,17 @@ static int drop_port(uint32_t ifindex, const struct sp_port *port, void *arg)
 	for (struct workload *w = x->daemon->workloads; w; w = w->hh.next)
 		if (w->up && w->link.ifindex == ifindex)
 			return 0;
+	for (struct machine *m = x->daemon->machines; m; m = m->hh_id.next)
+		if (m->joined && m->link.ifindex == ifindex)
+			return 0;
 	x->n++;
-	/* A veth of a workload that is no more; a tap stays, down: OpenVPN may hold it. */
+	/*
+	 * A veth of a workload, a tap of a machine that is no more; an instance's tap stays, down:
+	 * OpenVPN may hold it.
+	 */
 	if (link_get_index(ifindex, &info) == 0) {
 		link_set_up(ifindex, false);
-		if (strcmp(info.kind, "veth") == 0 && strncmp(info.name, "spw", 3) == 0)
+		if (is_ours(&info))
 			link_remove(ifindex);
 	}
 	return dataplane_detach(x->daemon->dp, ifindex);
@@ -324,6 +350,7 @@ int reconcile(struct daemon *d)
 	r = r ?: dataplane_each_vid(d->dp, drop_vid, &x);
 	r = r ?: dataplane_each_fdb(d->dp, drop_fdb, &x);
 	r = r ?: dataplane_each_flood(d->dp, drop_flood, &x);
+	r = r ?: dataplane_each_address(d->dp, drop_address, &x);
 	r = r ?: dataplane_each_port(d->dp, drop_port, &x);
 	portnum_release(d->portnums);
 	log_printf(LOG_INFO,

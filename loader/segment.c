@@ -10,12 +10,15 @@
 #include "instance.h"
 #include "lib/mac.h"
 #include "log.h"
+#include "machine/machine.h"
 #include "workload.h"
 
 /* --- flood lists --- */
 
 static size_t flood_entries(const struct member *m)
 {
+	if (m->dst.flags & SP_F_ASLEEP)
+		return 0;
 	return m->unicast_copies ? m->n_bindings : 1;
 }
 
@@ -29,6 +32,8 @@ static int flood_write(struct daemon *d, uint32_t id, const struct segment *s)
 	for (m = s ? s->members : NULL; m; m = m->next) {
 		if (n + flood_entries(m) > SP_FLOOD_MAX)
 			return -E2BIG;
+		if (!flood_entries(m))
+			continue;
 		if (!m->unicast_copies)
 			list[n++] = m->dst;
 		/* I3: OpenVPN would send a group frame to everybody, so each MAC gets its own. */
@@ -163,11 +168,18 @@ static void table_remove(struct daemon *d, struct binding *b)
 	b->owner->n_bindings--;
 }
 
+/* The last step: frames are let in, if there is a device that they can come by. */
+static int let_in(struct daemon *d, const struct member *m, const uint8_t mac[SP_MAC_LEN])
+{
+	const struct sp_bind value = {
+		.segment = m->segment, .port = m->dst.port, .generation = m->generation};
+
+	return m->dst.ifindex ? dataplane_bind(d->dp, m->dst.ifindex, m->dst.vid, mac, &value) : 0;
+}
+
 int segment_bind(struct daemon *d, struct member *m, const uint8_t mac[SP_MAC_LEN],
 		 uint64_t learned_us)
 {
-	struct sp_bind value = {
-		.segment = m->segment, .port = m->dst.port, .generation = m->generation};
 	struct binding *b = calloc(1, sizeof(*b));
 	int r;
 
@@ -181,9 +193,27 @@ int segment_bind(struct daemon *d, struct member *m, const uint8_t mac[SP_MAC_LE
 	if (r == 0 && m->unicast_copies)
 		r = flood_write(d, m->segment, segment_get(d, m->segment));
 	if (r == 0)
-		r = dataplane_bind(d->dp, m->dst.ifindex, m->dst.vid, mac, &value);
+		r = let_in(d, m, mac);
 	if (r < 0)
 		segment_unbind(d, b);
+	return r;
+}
+
+int segment_move(struct daemon *d, struct member *m, const struct sp_dst *dst)
+{
+	bool moved = m->dst.ifindex != dst->ifindex || m->dst.vid != dst->vid;
+	int r = 0;
+
+	for (struct binding *b = m->bindings; moved && m->dst.ifindex && b; b = b->owner_next)
+		r = r ?: dataplane_unbind(d->dp, m->dst.ifindex, m->dst.vid, b->mac);
+	if (r < 0)
+		return r;
+	m->dst = *dst;
+	for (struct binding *b = m->bindings; b; b = b->owner_next)
+		r = r ?: dataplane_fdb_set(d->dp, m->segment, b->mac, &m->dst);
+	r = r ?: flood_write(d, m->segment, segment_get(d, m->segment));
+	for (struct binding *b = m->bindings; moved && b; b = b->owner_next)
+		r = r ?: let_in(d, m, b->mac);
 	return r;
 }
 
@@ -219,6 +249,7 @@ bool segment_is_reserved(struct daemon *d, const uint8_t mac[SP_MAC_LEN])
 {
 	struct instance *i;
 	struct workload *w;
+	struct machine *m;
 
 	for (size_t n = 0; n < d->config->n_reserved; n++)
 		if (memcmp(d->config->reserved[n], mac, SP_MAC_LEN) == 0)
@@ -229,7 +260,14 @@ bool segment_is_reserved(struct daemon *d, const uint8_t mac[SP_MAC_LEN])
 	for (w = d->workloads; w; w = w->hh.next)
 		if (w->link.ifindex && memcmp(w->link.mac, mac, SP_MAC_LEN) == 0)
 			return true;
-	return false;
+	HASH_FIND(hh_device, d->machine_devices, mac, SP_MAC_LEN, m);
+	return m != NULL;
+}
+
+/* What stays where it is put: no session moves its addresses away. */
+static bool is_fixed(const struct member *m)
+{
+	return m->workload || m->machine;
 }
 
 /* MAC mode: a MAC is one owner's on the whole host; VLAN mode: within its segment. */
@@ -237,7 +275,7 @@ static bool conflicts(const struct member *m, const struct member *other)
 {
 	if (other->segment == m->segment)
 		return other != m;
-	return m->unicast_copies && (other->workload || other->unicast_copies);
+	return m->unicast_copies && (is_fixed(other) || other->unicast_copies);
 }
 
 void segment_evict(struct daemon *d, const struct member *w, const uint8_t mac[SP_MAC_LEN])
@@ -265,11 +303,14 @@ enum learn_verdict segment_may_learn(struct daemon *d, const struct member *m,
 		return LEARN_KNOWN;
 	if (segment_is_reserved(d, mac))
 		return LEARN_RESERVED;
+	/* Also one that sleeps, and is on no segment now. */
+	if (machine_find_mac(d, mac))
+		return LEARN_WORKLOAD;
 	HASH_FIND(hh, d->bindings, mac, SP_MAC_LEN, b);
 	for (; b; b = b->same_mac) {
 		if (!conflicts(m, b->owner))
 			continue;
-		if (b->owner->workload)
+		if (is_fixed(b->owner))
 			return LEARN_WORKLOAD;
 		if (b->owner->segment != m->segment)
 			return LEARN_OTHER_USER;
@@ -288,7 +329,7 @@ const char *learn_verdict_text(enum learn_verdict v)
 		[LEARN_TAKEOVER] = "moved from another session of the user",
 		[LEARN_GROUP] = "a group or zero address",
 		[LEARN_RESERVED] = "reserved: a gateway or a device of the host",
-		[LEARN_WORKLOAD] = "a workload has it",
+		[LEARN_WORKLOAD] = "a workload or a machine has it",
 		[LEARN_OTHER_USER] = "another user has it",
 		[LEARN_LIMIT] = "the session is at its limit of MACs",
 	};

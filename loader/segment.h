@@ -13,17 +13,23 @@
 #include "sallyport/abi.h"
 
 struct daemon;
+struct machine;
 struct session;
 struct workload;
 
 /* A port of a segment, as long as frames may go to it. */
 struct member {
 	uint32_t segment;
-	struct sp_dst dst;	 /* how to reach it; dst.mac is not used here */
+	/*
+	 * How to reach it; dst.mac is not used here. ifindex 0: it has no device at the moment, and
+	 * must be asleep.
+	 */
+	struct sp_dst dst;
 	bool unicast_copies;	 /* MAC mode: a group frame is copied to each of its MACs */
-	uint64_t generation;	 /* session or workload id */
-	struct session *session; /* one of the two */
+	uint64_t generation;	 /* session, workload or machine id */
+	struct session *session; /* one of the three */
 	struct workload *workload;
+	struct machine *machine;
 	struct binding *bindings; /* list by owner_next */
 	unsigned int n_bindings;
 	struct member *prev, *next; /* of the segment */
@@ -54,7 +60,14 @@ int segment_bind(struct daemon *d, struct member *m, const uint8_t mac[SP_MAC_LE
 		 uint64_t learned_us);
 void segment_unbind(struct daemon *d, struct binding *b);
 
-/* W, a workload, is to have MAC: whatever session learned it while W was away loses it (I6). */
+/*
+ * M is reached in another way now: DST takes the place of its dst; the port number stays. What lets
+ * frames in by the old device goes first, what lets them in by the new one comes last (D1). Group
+ * frames pass by who is asleep. On failure nothing lets frames of M in any more.
+ */
+int segment_move(struct daemon *d, struct member *m, const struct sp_dst *dst);
+
+/* W, not a session, is to have MAC: whatever session learned it meanwhile loses it (I6). */
 void segment_evict(struct daemon *d, const struct member *w, const uint8_t mac[SP_MAC_LEN]);
 
 /* Write every flood list: once, when all members are known again after a start. */
@@ -73,7 +86,7 @@ enum learn_verdict {
 	LEARN_TAKEOVER, /* from another session of the same user: *ret_from loses it */
 	LEARN_GROUP,
 	LEARN_RESERVED, /* of the configuration, or a tap of ours */
-	LEARN_WORKLOAD,
+	LEARN_WORKLOAD, /* a workload's or a machine's */
 	LEARN_OTHER_USER,
 	LEARN_LIMIT,
 };

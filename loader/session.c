@@ -13,6 +13,7 @@
 #include "lib/cleanup.h"
 #include "lib/client.h"
 #include "log.h"
+#include "machine/presence.h"
 #include "monitor.h"
 
 void session_key_set(struct session_key *k, const char *instance, const char *common_name,
@@ -152,6 +153,7 @@ int session_activate(struct session *s, const struct store_session *row, uint32_
 	HASH_ADD(hh_id, s->daemon->sessions_by_id, id, sizeof(s->id), s);
 	i->n_sessions++;
 	s->daemon->n_sessions++;
+	presence_session(s->daemon, s->user_id, s->trace, true);
 	return 0;
 }
 
@@ -178,6 +180,7 @@ void session_end(struct session *s, const char *reason)
 	d->n_sessions--;
 	HASH_DELETE(hh_id, d->sessions_by_id, s);
 	HASH_DELETE(hh_key, d->sessions_by_key, s);
+	presence_session(d, s->user_id, 0, false);
 	free(s);
 }
 

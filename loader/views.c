@@ -11,7 +11,10 @@
 #include "instance.h"
 #include "lib/client.h"
 #include "lib/mac.h"
+#include "machine/admission.h"
+#include "machine/machine.h"
 #include "session.h"
+#include "virt/virt.h"
 #include "workload.h"
 
 json_t *view_counters(const struct sp_counter *c)
@@ -32,12 +35,14 @@ static json_t *counters_of(struct daemon *d, uint32_t port)
 
 json_t *view_user(const struct store_user *u)
 {
-	return json_pack("{s:I, s:s, s:I, s:b, s:s, s:s, s:I, s:I, s:I, s:b}", "id",
+	return json_pack("{s:I, s:s, s:I, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "id",
 			 (json_int_t)u->id, "name", u->name, "segment", (json_int_t)u->segment,
 			 "disabled", u->disabled, "address", u->address, "address6", u->address6,
 			 "max_sessions", (json_int_t)u->max_sessions, "max_macs",
-			 (json_int_t)u->max_macs, "created", (json_int_t)u->created, "has_password",
-			 u->hash[0] != '\0');
+			 (json_int_t)u->max_macs, "max_machines", (json_int_t)u->max_machines,
+			 "max_memory_mib", (json_int_t)u->max_memory_mib, "max_vcpus",
+			 (json_int_t)u->max_vcpus, "created", (json_int_t)u->created,
+			 "has_password", u->hash[0] != '\0');
 }
 
 /* Common names are bytes from a certificate: what is not UTF-8 is shown as '?'. */
@@ -111,6 +116,48 @@ json_t *view_instance(struct daemon *d, const struct instance *i)
 	return j;
 }
 
+static json_t *view_libvirt(struct daemon *d)
+{
+	static const char *const accels[] = {"unknown", "kvm", "tcg"};
+	const char *why = "";
+	enum virt_accel accel;
+
+	if (!d->virt)
+		return json_pack("{s:s, s:s}", "uri", d->config->virt_uri, "state",
+				 "not asked yet");
+	accel = virt_accel(d->virt, &why);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "uri", d->config->virt_uri, "state",
+			 virt_is_up(d->virt) ? "connected" : "disconnected", "what",
+			 virt_describe(d->virt), "error", virt_trouble(d->virt), "accel",
+			 accels[accel], "accel_why", why ? why : "", "orphans",
+			 (json_int_t)machine_virt_orphans(d));
+}
+
+static json_t *view_resources(const struct resources *r)
+{
+	return json_pack("{s:I, s:I, s:I}", "machines", (json_int_t)r->machines, "memory_mib",
+			 (json_int_t)r->memory_mib, "vcpus", (json_int_t)r->vcpus);
+}
+
+static json_t *view_machines(struct daemon *d)
+{
+	json_t *states = json_object();
+	struct resources held, max;
+
+	for (const struct machine *m = d->machines; m; m = m->hh_id.next) {
+		const char *state = machine_state_text(m);
+		json_int_t n = json_integer_value(json_object_get(states, state));
+
+		json_object_set_new(states, state, json_integer(n + 1));
+	}
+	admission_held(d, &held);
+	admission_limits(d, &max);
+	return json_pack("{s:I, s:o, s:I, s:o, s:o}", "total",
+			 (json_int_t)HASH_CNT(hh_id, d->machines), "states", states, "queued",
+			 (json_int_t)admission_waiting(d), "held", view_resources(&held), "limits",
+			 view_resources(&max));
+}
+
 json_t *view_status(struct daemon *d)
 {
 	const struct dataplane_features *f = dataplane_features(d->dp);
@@ -128,12 +175,13 @@ json_t *view_status(struct daemon *d)
 	store = json_pack("{s:s, s:b}", "path", d->config->store_path, "ok", !d->store_error);
 	if (d->store_error)
 		json_object_set_new(store, "error", json_string(d->store_error));
-	return json_pack("{s:s, s:i, s:i, s:I, s:i, s:i, s:i, s:{s:b, s:b}, s:o, s:o}", "version",
-			 SP_VERSION, "abi", SP_ABI_VERSION, "pid", (int)getpid(), "uptime_s",
-			 (json_int_t)((client_now_us() - d->started_us) / 1000000), "sessions",
-			 d->n_sessions, "workloads", HASH_CNT(hh, d->workloads), "bindings",
-			 bindings, "features", "tcx", f->tcx, "xdp_native", f->xdp_native, "store",
-			 store, "instances", instances);
+	return json_pack("{s:s, s:i, s:i, s:I, s:i, s:i, s:i, s:{s:b, s:b}, s:o, s:o, s:o, s:o}",
+			 "version", SP_VERSION, "abi", SP_ABI_VERSION, "pid", (int)getpid(),
+			 "uptime_s", (json_int_t)((client_now_us() - d->started_us) / 1000000),
+			 "sessions", d->n_sessions, "workloads", HASH_CNT(hh, d->workloads),
+			 "bindings", bindings, "features", "tcx", f->tcx, "xdp_native",
+			 f->xdp_native, "store", store, "libvirt", view_libvirt(d), "machines",
+			 view_machines(d), "instances", instances);
 }
 
 json_t *view_reasons(struct daemon *d)
@@ -173,6 +221,14 @@ json_t *view_workload_port(struct daemon *d, const struct workload *w)
 	snprintf(name, sizeof(name), "%s/%s", w->row.user, w->row.name);
 	return port(d, w->member.dst.port, SP_PORT_NETNS, name, w->row.user, w->row.segment,
 		    w->link.name);
+}
+
+json_t *view_machine_port(struct daemon *d, const struct machine *m)
+{
+	char name[2 * SP_NAME_MAX];
+
+	return port(d, m->member.dst.port, SP_PORT_MACHINE, machine_label(m, name), m->row.user,
+		    m->row.segment, m->link.name);
 }
 
 json_t *view_session_port(struct daemon *d, const struct session *s)

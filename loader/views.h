@@ -9,6 +9,7 @@
 
 struct daemon;
 struct instance;
+struct machine;
 struct session;
 struct sp_counter;
 struct workload;
@@ -23,6 +24,7 @@ json_t *view_status(struct daemon *d);
 json_t *view_reasons(struct daemon *d);
 json_t *view_instance_port(struct daemon *d, const struct instance *i);
 json_t *view_workload_port(struct daemon *d, const struct workload *w);
+json_t *view_machine_port(struct daemon *d, const struct machine *m);
 json_t *view_session_port(struct daemon *d, const struct session *s);
 
 #endif

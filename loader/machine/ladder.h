@@ -46,7 +46,4 @@ void ladder_format(const struct ladder *l, char ret[SP_LADDER_MAX]);
  * LADDER_FOR_EVER. */
 enum level ladder_at(const struct ladder *l, uint64_t seconds, uint64_t *ret_next);
 
-/* "90s", "10m", "2h", "1d", "0": seconds. -EINVAL, -ERANGE. */
-int duration_parse(const char *text, uint32_t *ret);
-
 #endif

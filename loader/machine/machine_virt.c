@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* libvirt as a whole: its connection comes, goes, and tells of domains; which machine is that? */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "log.h"
+#include "machine.h"
+#include "monitor.h"
+
+#define KEEPALIVE_S 5
+
+static void on_event(const uint8_t uuid[SP_UUID_LEN], enum virt_event event, void *arg)
+{
+	struct machine *m = machine_find_uuid(arg, uuid);
+
+	if (m)
+		machine_on_event(m, event);
+}
+
+/* Its domain carries our mark, and no row of ours knows it: a store that was put back, for
+ * instance. */
+static void note_orphan(struct daemon *d, const struct virt_domain *v)
+{
+	if (strcmp(v->owner, d->config->server) != 0)
+		return;
+	d->n_orphans++;
+	log_event(LOG_WARNING,
+		  "a domain is marked as a machine of ours, and the store has no such machine: "
+		  "it is left alone",
+		  "DOMAIN", v->name, "STATE", virt_state_name(v->info.state), NULL);
+}
+
+static void on_listed(const struct virt_domain *domains, int n, const char *error, void *arg)
+{
+	static const struct virt_info absent = {.state = VIRT_ABSENT};
+	struct daemon *d = arg;
+	struct machine *m, *next;
+
+	if (n < 0) {
+		log_event(LOG_ERR, "libvirt does not tell its domains", "ERROR", error, NULL);
+		return; /* the connection will be lost, or asked again when it comes back */
+	}
+	d->n_orphans = 0;
+	for (int i = 0; i < n; i++) {
+		m = machine_find_uuid(d, domains[i].uuid);
+		if (m)
+			m->listed = true;
+		else
+			note_orphan(d, &domains[i]);
+	}
+	for (int i = 0; i < n; i++) {
+		m = machine_find_uuid(d, domains[i].uuid);
+		if (m)
+			machine_on_listed(m, &domains[i].info);
+	}
+	HASH_ITER(hh_id, d->machines, m, next)
+	{
+		if (!m->listed)
+			machine_on_listed(m, &absent);
+		m->listed = false;
+	}
+}
+
+static void on_up(void *arg)
+{
+	struct daemon *d = arg;
+	int r;
+
+	log_event(LOG_INFO, "libvirt is there", "WHAT", virt_describe(d->virt), NULL);
+	r = virt_list(d->virt, on_listed, d);
+	if (r < 0)
+		log_event(LOG_ERR, "libvirt cannot be asked for its domains", "ERROR", strerror(-r),
+			  NULL);
+}
+
+static void on_down(const char *why, void *arg)
+{
+	struct daemon *d = arg;
+	struct machine *m, *next;
+
+	log_event(LOG_WARNING, "libvirt is not there: machines stay as they are", "ERROR", why,
+		  NULL);
+	HASH_ITER(hh_id, d->machines, m, next)
+	machine_on_down(m);
+}
+
+int machine_virt_start(struct daemon *d)
+{
+	static const struct virt_callbacks callbacks = {on_up, on_down, on_event};
+	const struct config *c = d->config;
+	const struct virt_options o = {.uri = c->virt_uri,
+				       .probe_kernel = c->probe_kernel,
+				       .accel = c->accel,
+				       .keepalive_s = KEEPALIVE_S};
+
+	return d->virt ? 0 : virt_new(d->event, d->workers, &o, &callbacks, d, &d->virt);
+}
+
+size_t machine_virt_orphans(const struct daemon *d)
+{
+	return d->n_orphans;
+}

@@ -33,6 +33,15 @@ enum bpf_map_type {
 
 enum {
 	BPF_F_NO_PREALLOC = 1,
+	BPF_F_MMAPABLE = 1024,
+};
+
+enum {
+	BPF_F_INVALIDATE_HASH = 2,
+};
+
+enum {
+	BPF_RB_NO_WAKEUP = 1,
 };
 
 enum xdp_action {

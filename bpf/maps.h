@@ -40,10 +40,26 @@ ARRAY_MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, struct sp_counter, 1);
 ARRAY_MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, struct sp_reason_count, SP_REASON_SLOTS);
 ARRAY_MAP(config, BPF_MAP_TYPE_ARRAY, struct sp_config, 1);
 
+HASH_MAP(addresses, struct sp_address_key, struct sp_address);
+
+/* Written by user space without a system call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct sp_machine);
+} machines SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, SP_EVENTS_SIZE);
 } events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SP_NOTICES_SIZE);
+} notices SEC(".maps");
 
 /* Set before loading, from the pinned `config`. */
 const volatile __u32 sp_mark = 0;

@@ -50,6 +50,12 @@ static __always_inline bool mac_is_zero(const __u8 *mac)
 	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
 }
 
+static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) |
+		 (a[5] ^ b[5]));
+}
+
 /* 01-80-C2-00-00-00 to -0F: IEEE 802.1Q table 8-1, never forwarded by a bridge. */
 static __always_inline bool mac_is_reserved(const __u8 *mac)
 {

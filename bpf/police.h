@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Is a session over its rate? Two token buckets in their virtual-scheduling form (ITU-T I.371,
- * GCRA): one timestamp each, no rounding that could starve a slow rate. One writer at a time in
- * practice (OpenVPN is one thread on one queue); a race would cost a frame's worth of exactness.
+ * Is a port over its rate? Two token buckets in their virtual-scheduling form (ITU-T I.371, GCRA):
+ * one timestamp each, no rounding that could starve a slow rate. A machine with several queues
+ * sends on several CPUs: what each of them takes is added, so that together they get no more.
  */
 #ifndef SALLYPORT_BPF_POLICE_H
 #define SALLYPORT_BPF_POLICE_H
@@ -10,6 +10,20 @@
 #include "maps.h"
 
 #define NS_PER_S 1000000000ULL
+
+/* COST later, from its due time OLD or from now. Another CPU was quicker: later than it has it. */
+static __always_inline void take(__u64 *next, __u64 old, __u64 now, __u64 cost)
+{
+	__u64 from = old < now ? now : old;
+
+	if (__sync_val_compare_and_swap(next, old, from + cost) != old)
+		__sync_fetch_and_add(next, cost);
+}
+
+static __always_inline bool is_ahead(__u64 next, __u64 now, __u64 burst)
+{
+	return next > now && next - now > burst;
+}
 
 static __always_inline bool over_rate(__u32 port, __u32 len)
 {
@@ -21,22 +35,13 @@ static __always_inline bool over_rate(__u32 port, __u32 len)
 	now = bpf_ktime_get_ns();
 	bytes = p->bytes_next_ns;
 	frames = p->frames_next_ns;
-	if (bytes < now)
-		bytes = now;
-	if (frames < now)
-		frames = now;
-	if (p->bytes_per_s) {
-		if (bytes - now > p->bytes_burst_ns)
-			return true;
-		bytes += len * NS_PER_S / p->bytes_per_s;
-	}
-	if (p->frames_per_s) {
-		if (frames - now > p->frames_burst_ns)
-			return true;
-		frames += NS_PER_S / p->frames_per_s;
-	}
-	p->bytes_next_ns = bytes;
-	p->frames_next_ns = frames;
+	if ((p->bytes_per_s && is_ahead(bytes, now, p->bytes_burst_ns)) ||
+	    (p->frames_per_s && is_ahead(frames, now, p->frames_burst_ns)))
+		return true;
+	if (p->bytes_per_s)
+		take(&p->bytes_next_ns, bytes, now, len * NS_PER_S / p->bytes_per_s);
+	if (p->frames_per_s)
+		take(&p->frames_next_ns, frames, now, NS_PER_S / p->frames_per_s);
 	return false;
 }
 

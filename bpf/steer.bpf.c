@@ -3,7 +3,10 @@
  * Where does a frame that enters by a port go? tc, at the ingress of every port; and what may leave
  * by one: tc, at its egress. Nothing is ever handed to the host's stack (I4).
  */
+#include "asleep.h"
 #include "forward.h"
+#include "police.h"
+#include "spoof.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -45,11 +48,92 @@ static __always_inline int refuse_unbound(struct __sk_buff *skb, const struct fr
 	return refuse(skb, f, &o, form ? form : reason, SP_HOOK_STEER);
 }
 
+/* --- a frame whose sender is known, and may send it --- */
+
+/* SELF: the machine that sends, NULL where another does. */
+static __always_inline int steer_group(struct __sk_buff *skb, const struct frame *f,
+				       const struct sp_bind *bind, const struct owner *o,
+				       struct sp_machine *self)
+{
+	enum sp_reason reason = SP_R_NONE;
+	int r = GO_ON;
+
+	if (mac_is_reserved(f->dst))
+		reason = SP_R_DST_RESERVED;
+	else if (may_ask(f))
+		r = answer_group(skb, f, bind);
+	if (r > 0)
+		return r;
+	if (r < 0)
+		reason = -r;
+	if (!reason)
+		reason = flood_frame(skb, f, bind);
+	if (reason)
+		return refuse(skb, f, o, reason, SP_HOOK_STEER);
+	count_rx(o->port, f->len);
+	if (self)
+		note_from(self, f, o);
+	return TC_ACT_SHOT; /* the copies are on their way */
+}
+
+/* D is a machine's. */
+static __noinline int to_machine(struct __sk_buff *skb, const struct frame *f,
+				 const struct sp_bind *bind, const struct sp_dst *d)
+{
+	struct sp_machine *m;
+	struct owner o;
+
+	if (!f || !bind || !d)
+		return GO_ON;
+	if (d->flags & SP_F_ASLEEP)
+		return to_sleeper(skb, f, bind, d);
+	m = find_machine(d->port);
+	o.port = d->port;
+	o.segment = bind->segment;
+	if (m)
+		note_to(m, f, &o);
+	return GO_ON;
+}
+
+static __always_inline int steer_unicast(struct __sk_buff *skb, const struct frame *f,
+					 const struct sp_bind *bind, const struct owner *o,
+					 struct sp_machine *self)
+{
+	const struct sp_dst *d = find_destination(f, o->segment);
+	enum sp_reason reason = judge_unicast(f, bind, d);
+
+	if (!reason && d && d->kind == SP_PORT_MACHINE) {
+		int r = to_machine(skb, f, bind, d);
+
+		if (r > 0)
+			return r;
+		reason = -r;
+	}
+	if (!reason && d && (f->vid || d->vid) && !retag(skb, f->vid, d->vid))
+		reason = SP_R_TAG_FAILED;
+	if (reason || !d)
+		return refuse(skb, f, o, reason, SP_HOOK_STEER);
+	count_rx(o->port, f->len);
+	count_tx(d->port, f->len);
+	if (self)
+		note_from(self, f, o);
+	return send(skb, d);
+}
+
+static __always_inline int steer(struct __sk_buff *skb, const struct frame *f,
+				 const struct sp_bind *bind, const struct owner *o,
+				 struct sp_machine *self)
+{
+	return mac_is_group(f->dst) ? steer_group(skb, f, bind, o, self)
+				    : steer_unicast(skb, f, bind, o, self);
+}
+
+/* --- the ports' ends --- */
+
 SEC("tc")
 int steer_ingress(struct __sk_buff *skb)
 {
 	const struct sp_bind *bind;
-	const struct sp_dst *d;
 	enum sp_reason reason;
 	struct frame f = {};
 	struct owner o;
@@ -60,24 +144,32 @@ int steer_ingress(struct __sk_buff *skb)
 		return refuse_unbound(skb, &f, reason);
 	o.port = bind->port;
 	o.segment = bind->segment;
+	return steer(skb, &f, bind, &o, NULL);
+}
 
-	if (mac_is_group(f.dst)) {
-		reason = mac_is_reserved(f.dst) ? SP_R_DST_RESERVED : flood_frame(skb, &f, bind);
-		if (reason)
-			return refuse(skb, &f, &o, reason, SP_HOOK_STEER);
-		count_rx(o.port, f.len);
-		return TC_ACT_SHOT; /* the copies are on their way */
-	}
+/* From a machine's tap: what it sends is looked at down to its last header (I6). */
+SEC("tc")
+int steer_machine(struct __sk_buff *skb)
+{
+	const struct sp_bind *bind;
+	struct sp_machine *self;
+	enum sp_reason reason;
+	struct frame f = {};
+	struct owner o;
 
-	d = find_destination(&f, o.segment);
-	reason = judge_unicast(&f, bind, d);
-	if (!reason && d && (f.vid || d->vid) && !retag(skb, f.vid, d->vid))
-		reason = SP_R_TAG_FAILED;
-	if (reason || !d)
+	reason = parse_skb(skb, &f);
+	bind = reason ? NULL : find_binding(&f);
+	if (!bind)
+		return refuse_unbound(skb, &f, reason);
+	o.port = bind->port;
+	o.segment = bind->segment;
+	self = find_machine(o.port);
+	if (!self)
+		return refuse(skb, &f, &o, SP_R_PORT_UNKNOWN, SP_HOOK_STEER);
+	reason = over_rate(o.port, f.len) ? SP_R_POLICED : judge_sender(skb, &f, &o, self);
+	if (reason)
 		return refuse(skb, &f, &o, reason, SP_HOOK_STEER);
-	count_rx(o.port, f.len);
-	count_tx(d->port, f.len);
-	return send(skb, d);
+	return steer(skb, &f, bind, &o, self);
 }
 
 /* I4: nothing but our own redirects leaves by a port, the host's own IPv6 and ARP included. */
@@ -94,4 +186,43 @@ int egress_guard(struct __sk_buff *skb)
 	parse_skb(skb, &f);
 	explain_unbound(&f, &o);
 	return refuse(skb, &f, &o, SP_R_NOT_OURS, SP_HOOK_EGRESS);
+}
+
+/* uapi/asm-generic/errno-base.h, errno.h */
+#define ENOENT 2
+#define EIO 5
+#define EINVAL 22
+#define EMSGSIZE 90
+
+/*
+ * A frame that was parked goes on. Run by BPF_PROG_TEST_RUN, on no port: cb[0] is its segment, and
+ * who sent it was judged when it came. Answers an errno: nothing here may be negative.
+ */
+SEC("tc")
+int replay(struct __sk_buff *skb)
+{
+	const struct sp_dst *d;
+	struct frame f = {};
+	struct sp_machine *m;
+	struct owner o;
+
+	o.segment = skb->cb[0];
+	if (parse_skb(skb, &f))
+		return EINVAL;
+	d = find_destination(&f, o.segment);
+	if (!d || (d->flags & (SP_F_CLOSED | SP_F_ASLEEP)))
+		return ENOENT;
+	if (wire_len(&f) > d->max_len)
+		return EMSGSIZE;
+	if (d->vid && !retag(skb, 0, d->vid))
+		return EIO;
+	skb->mark = sp_mark;
+	if (bpf_clone_redirect(skb, d->ifindex, 0))
+		return EIO;
+	o.port = d->port;
+	count_tx(o.port, f.len);
+	m = d->kind == SP_PORT_MACHINE ? find_machine(o.port) : NULL;
+	if (m)
+		note_to(m, &f, &o);
+	return 0;
 }

@@ -16,22 +16,19 @@
 #include "steer.skel.h"
 
 static const char *const map_names[_DP_MAPS] = {
-	[DP_PORTS] = "ports",	    [DP_VIDS] = "vids",	      [DP_BINDINGS] = "bindings",
-	[DP_FDB] = "fdb",	    [DP_FLOOD] = "flood",     [DP_POLICE] = "police",
-	[DP_COUNTERS] = "counters", [DP_REASONS] = "reasons", [DP_CONFIG] = "config",
-	[DP_EVENTS] = "events",
+	[DP_PORTS] = "ports",	    [DP_VIDS] = "vids",		[DP_BINDINGS] = "bindings",
+	[DP_FDB] = "fdb",	    [DP_FLOOD] = "flood",	[DP_POLICE] = "police",
+	[DP_COUNTERS] = "counters", [DP_REASONS] = "reasons",	[DP_CONFIG] = "config",
+	[DP_EVENTS] = "events",	    [DP_MACHINES] = "machines", [DP_ADDRESSES] = "addresses",
+	[DP_NOTICES] = "notices",
 };
 
 static const char *const prog_names[_DP_PROGS] = {
 	[DP_GUARD] = "guard",
 	[DP_STEER] = "steer_ingress",
+	[DP_STEER_MACHINE] = "steer_machine",
 	[DP_EGRESS] = "egress_guard",
-};
-
-const char *const dataplane_link_name[_DP_PROGS] = {
-	[DP_GUARD] = "guard",
-	[DP_STEER] = "ingress",
-	[DP_EGRESS] = "egress",
+	[DP_REPLAY] = "replay",
 };
 
 /* libbpf speaks to stderr by itself; the daemon's log is ours. */
@@ -120,6 +117,11 @@ static int check_pinned(const char *path, int fd, const struct bpf_map *map, cha
 			    "this version; remove it (this ends live sessions) and start again",
 			    path, info.type, info.key_size, info.value_size, bpf_map__type(map),
 			    bpf_map__key_size(map), bpf_map__value_size(map));
+	if (info.map_flags != bpf_map__map_flags(map))
+		return fail(ret_error, -EUCLEAN,
+			    "%s: map flags %#x, expected %#x: not made by this version; remove it "
+			    "(this ends live sessions) and start again",
+			    path, info.map_flags, bpf_map__map_flags(map));
 	if (info.max_entries != bpf_map__max_entries(map))
 		return fail(ret_error, -EUCLEAN,
 			    "%s: room for %u entries, configured are %u; set max-bindings and "
@@ -178,8 +180,9 @@ static int set_sizes(struct bpf_object *obj, const struct dataplane_options *o)
 		const char *name;
 		uint32_t entries;
 	} sizes[] = {
-		{"bindings", bindings}, {"fdb", bindings}, {"ports", ports},	{"vids", ports},
-		{"flood", ports},	{"police", ports}, {"counters", ports},
+		{"bindings", bindings}, {"fdb", bindings},   {"ports", ports},
+		{"vids", ports},	{"flood", ports},    {"police", ports},
+		{"counters", ports},	{"machines", ports}, {"addresses", bindings},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes); i++) {
@@ -284,7 +287,9 @@ static int load(struct dataplane *dp, char **ret_error)
 			    strerror(-r));
 	dp->prog_fd[DP_GUARD] = bpf_program__fd(dp->guard->progs.guard);
 	dp->prog_fd[DP_STEER] = bpf_program__fd(dp->steer->progs.steer_ingress);
+	dp->prog_fd[DP_STEER_MACHINE] = bpf_program__fd(dp->steer->progs.steer_machine);
 	dp->prog_fd[DP_EGRESS] = bpf_program__fd(dp->steer->progs.egress_guard);
+	dp->prog_fd[DP_REPLAY] = bpf_program__fd(dp->steer->progs.replay);
 	return 0;
 }
 
@@ -352,6 +357,10 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 		return r;
 	if (bpf_map_update_elem(dp->map_fd[DP_CONFIG], &zero, &config, BPF_ANY) < 0)
 		return fail(ret_error, -errno, "the map `config` cannot be written: %m");
+	r = dataplane_machines_map(dp);
+	if (r < 0)
+		return fail(ret_error, r, "the map `machines` cannot be mapped into memory: %s",
+			    strerror(-r));
 	dp->features.tcx = !o->force_clsact && have_tcx(dp);
 	if (dp->dir[0]) {
 		r = publish(dp, pinned, ret_error);
@@ -374,6 +383,8 @@ void dataplane_close(struct dataplane *dp)
 		close(dp->link_fds[i]);
 	free(dp->link_fds);
 	ring_buffer__free(dp->ring);
+	ring_buffer__free(dp->notices);
+	dataplane_machines_unmap(dp);
 	guard_bpf__destroy(dp->guard);
 	steer_bpf__destroy(dp->steer);
 	free(dp);

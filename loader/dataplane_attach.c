@@ -21,10 +21,30 @@
 #define CLSACT_HANDLE 1
 #define CLSACT_PRIORITY 1
 
-static void link_pin(const struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p, char *ret,
-		     size_t size)
+/* Pins are named by the device's number and the place. */
+static const char *const place_names[_DP_PLACES] = {
+	[DP_AT_XDP] = "guard",
+	[DP_AT_INGRESS] = "ingress",
+	[DP_AT_EGRESS] = "egress",
+};
+
+/* Which program is at PLACE of a port of this kind? */
+static int prog_at(const struct dataplane *dp, enum dataplane_place place, unsigned int kind)
 {
-	snprintf(ret, size, "%s/links/%u-%s", dp->dir, ifindex, dataplane_link_name[p]);
+	switch (place) {
+	case DP_AT_XDP:
+		return dp->prog_fd[DP_GUARD];
+	case DP_AT_INGRESS:
+		return dp->prog_fd[kind == SP_PORT_MACHINE ? DP_STEER_MACHINE : DP_STEER];
+	default:
+		return dp->prog_fd[DP_EGRESS];
+	}
+}
+
+static void link_pin(const struct dataplane *dp, uint32_t ifindex, enum dataplane_place place,
+		     char *ret, size_t size)
+{
+	snprintf(ret, size, "%s/links/%u-%s", dp->dir, ifindex, place_names[place]);
 }
 
 /* Keep a link alive without a pin. Takes FD. */
@@ -41,32 +61,32 @@ static int keep_link(struct dataplane *dp, int fd)
 	return 0;
 }
 
-static int create_link(const struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p,
+static int create_link(int prog_fd, uint32_t ifindex, enum dataplane_place place,
 		       uint32_t xdp_flags)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = xdp_flags);
-	static const enum bpf_attach_type types[_DP_PROGS] = {
-		[DP_GUARD] = BPF_XDP,
-		[DP_STEER] = TCX_INGRESS,
-		[DP_EGRESS] = TCX_EGRESS,
+	static const enum bpf_attach_type types[_DP_PLACES] = {
+		[DP_AT_XDP] = BPF_XDP,
+		[DP_AT_INGRESS] = TCX_INGRESS,
+		[DP_AT_EGRESS] = TCX_EGRESS,
 	};
 
-	return bpf_link_create(dp->prog_fd[p], (int)ifindex, types[p], &opts);
+	return bpf_link_create(prog_fd, (int)ifindex, types[place], &opts);
 }
 
 /* Make a link, or put our program behind the pinned one that is there. */
-static int attach_link(struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p,
-		       uint32_t xdp_flags)
+static int attach_link(struct dataplane *dp, uint32_t ifindex, enum dataplane_place place,
+		       int prog_fd, uint32_t xdp_flags)
 {
 	_cleanup_close_
 	int fd = -1;
 	char path[DP_PATH_MAX];
 
 	if (dp->dir[0]) {
-		link_pin(dp, ifindex, p, path, sizeof(path));
+		link_pin(dp, ifindex, place, path, sizeof(path));
 		fd = bpf_obj_get(path);
 		if (fd >= 0) {
-			int r = bpf_link_update(fd, dp->prog_fd[p], NULL);
+			int r = bpf_link_update(fd, prog_fd, NULL);
 
 			if (r != -ENOLINK)
 				return r;
@@ -75,7 +95,7 @@ static int attach_link(struct dataplane *dp, uint32_t ifindex, enum dataplane_pr
 			closep(&fd);
 		}
 	}
-	fd = create_link(dp, ifindex, p, xdp_flags);
+	fd = create_link(prog_fd, ifindex, place, xdp_flags);
 	if (fd < 0)
 		return fd;
 	if (!dp->dir[0])
@@ -83,40 +103,45 @@ static int attach_link(struct dataplane *dp, uint32_t ifindex, enum dataplane_pr
 	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
 }
 
-static int attach_clsact(const struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p)
+static int attach_clsact(uint32_t ifindex, enum dataplane_place place, int prog_fd)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
 		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY,
-		    .prog_fd = dp->prog_fd[p], .flags = BPF_TC_F_REPLACE);
+		    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
 	int r = bpf_tc_hook_create(&hook);
 
 	if (r < 0 && r != -EEXIST)
 		return r;
-	hook.attach_point = p == DP_STEER ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+	hook.attach_point = place == DP_AT_INGRESS ? BPF_TC_INGRESS : BPF_TC_EGRESS;
 	return bpf_tc_attach(&hook, &opts);
 }
 
-static int attach_tc(struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p)
+static int attach_tc(struct dataplane *dp, uint32_t ifindex, enum dataplane_place place,
+		     unsigned int kind)
 {
-	return dp->features.tcx ? attach_link(dp, ifindex, p, 0) : attach_clsact(dp, ifindex, p);
+	int prog_fd = prog_at(dp, place, kind);
+
+	return dp->features.tcx ? attach_link(dp, ifindex, place, prog_fd, 0)
+				: attach_clsact(ifindex, place, prog_fd);
 }
 
 /* Native XDP where the driver has it. */
 static int attach_guard(struct dataplane *dp, uint32_t ifindex)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
-	int r = attach_link(dp, ifindex, DP_GUARD, XDP_FLAGS_DRV_MODE);
+	int prog_fd = prog_at(dp, DP_AT_XDP, SP_PORT_VPN);
+	int r = attach_link(dp, ifindex, DP_AT_XDP, prog_fd, XDP_FLAGS_DRV_MODE);
 
 	if (r == -EOPNOTSUPP || r == -EINVAL)
-		r = attach_link(dp, ifindex, DP_GUARD, XDP_FLAGS_SKB_MODE);
+		r = attach_link(dp, ifindex, DP_AT_XDP, prog_fd, XDP_FLAGS_SKB_MODE);
 	/* Ask: a pinned link that was updated may be of either mode. */
 	if (r == 0 && bpf_xdp_query((int)ifindex, XDP_FLAGS_DRV_MODE, &query) == 0)
 		dp->features.xdp_native = query.attach_mode == XDP_ATTACHED_DRV;
 	return r;
 }
 
-static int detach_program(struct dataplane *dp, uint32_t ifindex, enum dataplane_prog p)
+static int detach_link(struct dataplane *dp, uint32_t ifindex, enum dataplane_place place)
 {
 	char path[DP_PATH_MAX];
 
@@ -125,7 +150,7 @@ static int detach_program(struct dataplane *dp, uint32_t ifindex, enum dataplane
 		_cleanup_close_
 		int fd = -1;
 
-		link_pin(dp, ifindex, p, path, sizeof(path));
+		link_pin(dp, ifindex, place, path, sizeof(path));
 		fd = bpf_obj_get(path);
 		if (fd >= 0)
 			bpf_link_detach(fd);
@@ -148,8 +173,8 @@ int dataplane_detach(struct dataplane *dp, uint32_t ifindex)
 {
 	int r = 0;
 
-	for (int p = 0; p < _DP_PROGS; p++) {
-		int q = detach_program(dp, ifindex, p);
+	for (int place = 0; place < _DP_PLACES; place++) {
+		int q = detach_link(dp, ifindex, place);
 
 		r = r ?: q;
 	}
@@ -165,12 +190,13 @@ int dataplane_attach(struct dataplane *dp, uint32_t ifindex, const struct sp_por
 {
 	struct sp_port old;
 	bool known = dataplane_port_get(dp, ifindex, &old) == 0;
-	int r = attach_tc(dp, ifindex, DP_EGRESS);
+	int r = attach_tc(dp, ifindex, DP_AT_EGRESS, port->kind);
 
 	if (r == 0)
-		r = attach_tc(dp, ifindex, DP_STEER);
-	if (r == 0 && port->kind == SP_PORT_VPN)
-		r = attach_guard(dp, ifindex);
+		r = attach_tc(dp, ifindex, DP_AT_INGRESS, port->kind);
+	if (r == 0) /* the guard knows VPN taps only: it goes where the kind has changed */
+		r = port->kind == SP_PORT_VPN ? attach_guard(dp, ifindex)
+					      : detach_link(dp, ifindex, DP_AT_XDP);
 	if (r == 0 && bpf_map_update_elem(dp->map_fd[DP_PORTS], &ifindex, port, BPF_ANY) < 0)
 		r = errno == E2BIG ? -ENOSPC : -errno;
 	if (r < 0 && !known)
@@ -180,7 +206,7 @@ int dataplane_attach(struct dataplane *dp, uint32_t ifindex, const struct sp_por
 
 /* --- taking over what an earlier start left --- */
 
-/* "<ifindex>-<name>": which program is behind this pin? -EINVAL: not a name of ours. */
+/* "<ifindex>-<place>": which place is it? -EINVAL: not a name of ours. */
 static int parse_link_name(const char *name, uint32_t *ret_ifindex)
 {
 	unsigned long ifindex;
@@ -192,26 +218,31 @@ static int parse_link_name(const char *name, uint32_t *ret_ifindex)
 	ifindex = strtoul(name, &end, 10);
 	if (errno || ifindex > INT32_MAX || *end != '-')
 		return -EINVAL;
-	for (int p = 0; p < _DP_PROGS; p++)
-		if (strcmp(end + 1, dataplane_link_name[p]) == 0) {
+	for (int place = 0; place < _DP_PLACES; place++)
+		if (strcmp(end + 1, place_names[place]) == 0) {
 			*ret_ifindex = (uint32_t)ifindex;
-			return p;
+			return place;
 		}
 	return -EINVAL;
 }
 
-static int relink_one(const struct dataplane *dp, const char *name, enum dataplane_prog p)
+static int relink_cb(struct dataplane *dp, const char *name, uint32_t ifindex,
+		     enum dataplane_place place, void *arg)
 {
+	/* Without an entry it is of an attach that was cut short: nothing is bound there yet. */
+	struct sp_port port = {0};
 	_cleanup_close_
 	int fd = -1;
 	char path[DP_PATH_MAX];
 	int r;
 
+	dataplane_port_get(dp, ifindex, &port);
+
 	snprintf(path, sizeof(path), "%s/links/%s", dp->dir, name);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return -errno;
-	r = bpf_link_update(fd, dp->prog_fd[p], NULL);
+	r = bpf_link_update(fd, prog_at(dp, place, port.kind), NULL);
 	/* Of a device that is gone: reconcile removes it. */
 	return r == -ENOLINK ? 0 : r;
 }
@@ -225,7 +256,7 @@ static void closedirp(DIR **d)
 /* Calls CB for each link pin; stops at the first negative answer. */
 static int each_link(const struct dataplane *dp,
 		     int (*cb)(struct dataplane *dp, const char *name, uint32_t ifindex,
-			       enum dataplane_prog p, void *arg),
+			       enum dataplane_place place, void *arg),
 		     void *arg)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
@@ -246,12 +277,6 @@ static int each_link(const struct dataplane *dp,
 	return 0;
 }
 
-static int relink_cb(struct dataplane *dp, const char *name, uint32_t ifindex,
-		     enum dataplane_prog p, void *arg)
-{
-	return relink_one(dp, name, p);
-}
-
 static int reclsact_cb(uint32_t ifindex, const struct sp_port *port, void *arg)
 {
 	struct dataplane *dp = arg;
@@ -260,8 +285,8 @@ static int reclsact_cb(uint32_t ifindex, const struct sp_port *port, void *arg)
 
 	if (!if_indextoname(ifindex, name))
 		return 0; /* the device is gone: reconcile removes the entry */
-	r = attach_clsact(dp, ifindex, DP_EGRESS);
-	return r < 0 ? r : attach_clsact(dp, ifindex, DP_STEER);
+	r = attach_tc(dp, ifindex, DP_AT_EGRESS, port->kind);
+	return r < 0 ? r : attach_tc(dp, ifindex, DP_AT_INGRESS, port->kind);
 }
 
 int dataplane_relink(struct dataplane *dp)
@@ -281,7 +306,7 @@ struct port_call {
 };
 
 static int orphan_link_cb(struct dataplane *dp, const char *name, uint32_t ifindex,
-			  enum dataplane_prog p, void *arg)
+			  enum dataplane_place place, void *arg)
 {
 	const struct port_call *call = arg;
 	struct sp_port none = {0};

@@ -205,6 +205,46 @@ int dataplane_each_flood(struct dataplane *dp,
 		    &call);
 }
 
+/* --- addresses --- */
+
+static struct sp_address_key address_key(uint32_t segment, const uint8_t addr[16])
+{
+	struct sp_address_key key = {.segment = segment};
+
+	memcpy(key.addr, addr, sizeof(key.addr));
+	return key;
+}
+
+int dataplane_address_set(struct dataplane *dp, uint32_t segment, const uint8_t addr[16],
+			  const struct sp_address *value)
+{
+	struct sp_address_key key = address_key(segment, addr);
+
+	if (!mac_is_unicast(value->mac)) /* it is what answers are given from */
+		return -EINVAL;
+	return set(dp->map_fd[DP_ADDRESSES], &key, value);
+}
+
+int dataplane_address_del(struct dataplane *dp, uint32_t segment, const uint8_t addr[16])
+{
+	struct sp_address_key key = address_key(segment, addr);
+
+	return del(dp->map_fd[DP_ADDRESSES], &key);
+}
+
+EACH(address, const struct sp_address_key *, struct sp_address, key)
+
+int dataplane_each_address(struct dataplane *dp,
+			   int (*cb)(const struct sp_address_key *key,
+				     const struct sp_address *value, void *arg),
+			   void *arg)
+{
+	struct address_call call = {cb, arg};
+
+	return each(dp->map_fd[DP_ADDRESSES], sizeof(struct sp_address_key),
+		    sizeof(struct sp_address), address_one, &call);
+}
+
 /* --- rates --- */
 
 #define NS_PER_S 1000000000ULL

@@ -121,6 +121,7 @@ static int parse_linkinfo(struct nlattr *info, struct link_info *ret, struct lin
 	ret_tun->tap = U8(IFLA_TUN_TYPE) == IFF_TAP;
 	ret_tun->persistent = U8(IFLA_TUN_PERSIST);
 	ret_tun->multi_queue = U8(IFLA_TUN_MULTI_QUEUE);
+	ret_tun->vnet_hdr = U8(IFLA_TUN_VNET_HDR);
 	ret_tun->owner = ID(IFLA_TUN_OWNER);
 	ret_tun->group = ID(IFLA_TUN_GROUP);
 #undef U8
@@ -155,6 +156,9 @@ int link_parse(struct nlmsghdr *header, struct link_info *ret, struct link_tun *
 		memcpy(info.mac, nla_data(tb[IFLA_ADDRESS]), sizeof(info.mac));
 	if (tb[IFLA_MTU] && nla_len(tb[IFLA_MTU]) >= 4)
 		info.mtu = nla_get_u32(tb[IFLA_MTU]);
+	/* Not IFF_LOWER_UP, which a device that is down never has. */
+	tun.open =
+		tb[IFLA_CARRIER] && nla_len(tb[IFLA_CARRIER]) >= 1 && nla_get_u8(tb[IFLA_CARRIER]);
 	if (tb[IFLA_LINKINFO])
 		r = parse_linkinfo(tb[IFLA_LINKINFO], &info, &tun);
 	if (r < 0)
@@ -312,7 +316,9 @@ int link_remove(uint32_t ifindex)
 
 /* --- taps --- */
 
-/* Open the tap NAME; FLAGS IFF_TUN_EXCL: it must not exist (-EEXIST), 0: it must be free (-EBUSY).
+/*
+ * Open the tap NAME, which has FLAGS from then on. With IFF_TUN_EXCL it must not exist (-EEXIST),
+ * else it must be free (-EBUSY), or it gets one queue more where it can have several.
  */
 static int tun_open(const char *name, unsigned int flags, int *ret_fd)
 {
@@ -322,7 +328,6 @@ static int tun_open(const char *name, unsigned int flags, int *ret_fd)
 
 	if (fd < 0)
 		return -errno;
-	/* No virtio header: OpenVPN reads and writes plain Ethernet frames. */
 	req.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | flags);
 	memcpy(req.ifr_name, name, strlen(name));
 	if (ioctl(fd, TUNSETIFF, &req) < 0)
@@ -340,14 +345,15 @@ static int tun_own(int fd, uid_t uid, gid_t gid)
 	return 0;
 }
 
-static int tap_new(const char *name, uid_t uid, gid_t gid, uint32_t mtu, struct link_info *ret)
+static int tap_new(const char *name, unsigned int flags, uid_t uid, gid_t gid, uint32_t mtu,
+		   struct link_info *ret)
 {
 	_cleanup_close_
 	int fd = -1;
 	struct link_info info;
 	int r;
 
-	r = tun_open(name, IFF_TUN_EXCL, &fd);
+	r = tun_open(name, flags | IFF_TUN_EXCL, &fd);
 	if (r < 0)
 		return r;
 	r = tun_own(fd, uid, gid);
@@ -403,10 +409,58 @@ int link_tap_make(const char *name, uid_t uid, gid_t gid, uint32_t mtu, struct l
 
 	r = get_name(name, &old, &tun);
 	if (r == -ENODEV)
-		return tap_new(name, uid, gid, mtu, ret);
+		return tap_new(name, 0, uid, gid, mtu, ret); /* OpenVPN knows no virtio header */
 	if (r < 0)
 		return r;
 	return tap_take(&old, &tun, uid, gid, mtu, ret);
+}
+
+/* Nobody has it open: what is not as it should be is set right. */
+static int machine_tap_take(const struct link_info *old, const struct link_tun *tun,
+			    unsigned int flags, uint32_t mtu, struct link_info *ret)
+{
+	_cleanup_close_
+	int fd = -1;
+	int r = 0;
+
+	if (!tun->vnet_hdr || tun->owner != 0)
+		r = tun_open(old->name, flags, &fd);
+	if (r == 0 && tun->owner != 0)
+		r = tun_own(fd, 0, (gid_t)-1);
+	if (r == 0)
+		r = quiet(old->ifindex, mtu);
+	return r < 0 ? r : link_get_index(old->ifindex, ret);
+}
+
+int link_machine_tap_make(const char *name, unsigned int queues, uint32_t mtu,
+			  struct link_info *ret)
+{
+	unsigned int flags = IFF_VNET_HDR | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+	struct link_info old;
+	struct link_tun tun;
+	int r;
+
+	r = get_name(name, &old, &tun);
+	if (r < 0 && r != -ENODEV)
+		return r;
+	if (r == 0) {
+		if (strcmp(old.kind, "tun") != 0 || !tun.tap || !tun.persistent)
+			return -EEXIST;
+		if (tun.multi_queue == (queues > 1)) {
+			if (!tun.open)
+				return machine_tap_take(&old, &tun, flags, mtu, ret);
+			if (tun.owner != 0)
+				return -EBUSY;
+			*ret = old; /* a machine runs on it (I5) */
+			return 0;
+		}
+		/* The kernel cannot change that, and a machine must not lose its device. */
+		r = tun.open ? -EBUSY : link_remove(old.ifindex);
+		if (r < 0)
+			return r;
+	}
+	/* Without an owner everybody who may open /dev/net/tun may have it: root's. */
+	return tap_new(name, flags, 0, (gid_t)-1, mtu, ret);
 }
 
 int link_tap_remove(const char *name)

@@ -34,9 +34,11 @@ int link_get_index(uint32_t ifindex, struct link_info *ret);
  */
 int link_tap_make(const char *name, uid_t uid, gid_t gid, uint32_t mtu, struct link_info *ret);
 /*
- * The same for a machine: root's, with a virtio header (IFF_VNET_HDR) and, above one, QUEUES
- * queues, which must be what the domain's description says (libvirt refuses the tap otherwise). One
- * that exists with another number of queues is made anew unless it is open (-EBUSY).
+ * The same for a machine: root's, with a virtio header (IFF_VNET_HDR), and fit for several queues
+ * where QUEUES is above one. How many it gets is decided by who opens it, but a tap for one and a
+ * tap for several differ: libvirt refuses the one that is not as the domain's description says. One
+ * that exists and is open is left as it is (RET tells its MTU); one that is of the other sort is
+ * made anew, or -EBUSY if it is open. -EEXIST as above.
  */
 int link_machine_tap_make(const char *name, unsigned int queues, uint32_t mtu,
 			  struct link_info *ret);

@@ -14,6 +14,8 @@ struct link_tun {
 	bool tap;
 	bool persistent;
 	bool multi_queue;
+	bool vnet_hdr;	      /* as the last who opened it wanted */
+	bool open;	      /* somebody holds it, be it up or down */
 	int64_t owner, group; /* -1: none */
 };
 

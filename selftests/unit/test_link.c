@@ -13,8 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -147,6 +149,165 @@ static void test_tap_foreign(void **state)
 	assert_int_equal(link_tap_remove("sp-ip"), 0);
 }
 
+/* --- machines' taps --- */
+
+/* Open it as libvirt does; -errno. */
+static int open_tap(const char *name, int flags)
+{
+	struct ifreq req = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | flags)};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	assert_true(fd >= 0);
+	strcpy(req.ifr_name, name);
+	if (ioctl(fd, TUNSETIFF, &req) == 0)
+		return fd;
+	close(fd);
+	return -errno;
+}
+
+static int tun_flags(int fd)
+{
+	struct ifreq req = {};
+
+	assert_int_equal(ioctl(fd, TUNGETIFF, &req), 0);
+	return (unsigned short)req.ifr_flags;
+}
+
+static void test_machine_tap(void **state)
+{
+	struct link_info a, b;
+	int fd;
+
+	assert_int_equal(link_machine_tap_make("sp-m1", 1, 1500, &a), 0);
+	assert_string_equal(a.kind, "tun");
+	assert_false(a.up);
+	assert_int_equal(a.mtu, 1500);
+	assert_int_equal(flags_of("sp-m1") & (IFF_NOARP | IFF_MULTICAST), IFF_NOARP);
+	/* For one queue: the second finds it busy, and who wants several is told no. */
+	assert_int_equal(open_tap("sp-m1", IFF_VNET_HDR | IFF_MULTI_QUEUE), -EINVAL);
+	fd = open_tap("sp-m1", IFF_VNET_HDR);
+	assert_true(fd >= 0);
+	assert_int_equal(open_tap("sp-m1", IFF_VNET_HDR), -EBUSY);
+
+	/* Open, and down: it is left as it is, its MTU included, or told to be busy. */
+	assert_int_equal(link_machine_tap_make("sp-m1", 1, 1400, &b), 0);
+	assert_int_equal(b.ifindex, a.ifindex);
+	assert_int_equal(b.mtu, 1500);
+	assert_int_equal(link_machine_tap_make("sp-m1", 2, 1500, &b), -EBUSY);
+	assert_true(tun_flags(fd) & IFF_VNET_HDR);
+	assert_int_equal(link_set_up(a.ifindex, true), 0);
+	assert_int_equal(link_machine_tap_make("sp-m1", 2, 1500, &b), -EBUSY);
+	assert_int_equal(link_machine_tap_make("sp-m1", 1, 1500, &b), 0);
+	assert_true(b.up && b.carrier);
+	close(fd);
+
+	/* Closed: taken over, and set right. */
+	assert_int_equal(link_machine_tap_make("sp-m1", 1, 1400, &b), 0);
+	assert_int_equal(b.ifindex, a.ifindex);
+	assert_int_equal(b.mtu, 1400);
+	assert_true(b.up);
+	close(open_tap("sp-m1", 0)); /* its header is gone */
+	assert_int_equal(link_machine_tap_make("sp-m1", 1, 1400, &b), 0);
+	assert_int_equal(b.ifindex, a.ifindex);
+
+	/* Of the other sort: made anew. */
+	assert_int_equal(link_machine_tap_make("sp-m1", 4, 1500, &b), 0);
+	assert_int_not_equal(b.ifindex, a.ifindex);
+	assert_int_equal(open_tap("sp-m1", IFF_VNET_HDR), -EINVAL);
+	fd = open_tap("sp-m1", IFF_VNET_HDR | IFF_MULTI_QUEUE);
+	assert_true(fd >= 0);
+	close(open_tap("sp-m1", IFF_VNET_HDR | IFF_MULTI_QUEUE));
+	assert_int_equal(link_machine_tap_make("sp-m1", 1, 1500, &a), -EBUSY);
+	assert_int_equal(link_machine_tap_make("sp-m1", 2, 1500, &a), 0);
+	assert_int_equal(a.ifindex, b.ifindex);
+	close(fd);
+	assert_int_equal(link_machine_tap_make("sp-m1", 1, 1500, &a), 0);
+	assert_int_not_equal(b.ifindex, a.ifindex);
+	assert_int_equal(link_tap_remove("sp-m1"), 0);
+}
+
+/* What the device has while nobody holds it, as sysfs of this namespace tells. */
+static unsigned int tun_flags_idle(const char *name)
+{
+	char path[64], text[32] = "";
+	ssize_t n;
+	int fd;
+
+	if (access("/run/sys/class", F_OK) != 0) {
+		assert_int_equal(mkdir("/run/sys", 0700), 0);
+		assert_int_equal(mount("sysfs", "/run/sys", "sysfs", 0, NULL), 0);
+	}
+	snprintf(path, sizeof(path), "/run/sys/class/net/%s/tun_flags", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	assert_true(n > 0);
+	return (unsigned int)strtoul(text, NULL, 16);
+}
+
+static void test_machine_tap_header(void **state)
+{
+	struct link_info info;
+
+	tun("sp-mh", IFF_TAP | IFF_NO_PI, true); /* as an administrator may have made it */
+	assert_false(tun_flags_idle("sp-mh") & IFF_VNET_HDR);
+	assert_int_equal(link_machine_tap_make("sp-mh", 1, 1500, &info), 0);
+	assert_true(tun_flags_idle("sp-mh") & IFF_VNET_HDR);
+	assert_int_equal(link_tap_remove("sp-mh"), 0);
+	assert_int_equal(link_machine_tap_make("sp-mh", 2, 1500, &info), 0);
+	assert_true(tun_flags_idle("sp-mh") & IFF_VNET_HDR);
+	assert_true(tun_flags_idle("sp-mh") & IFF_MULTI_QUEUE);
+	assert_int_equal(link_tap_remove("sp-mh"), 0);
+}
+
+/* On a machine that lets everybody open /dev/net/tun, as many do. */
+static int take_as_nobody(const char *name)
+{
+	struct ifreq req = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	strcpy(req.ifr_name, name);
+	if (fd < 0 || setresuid(65534, 65534, 65534) < 0)
+		return ENOSYS;
+	return ioctl(fd, TUNSETIFF, &req) < 0 ? errno : 0;
+}
+
+static void test_machine_tap_foreign(void **state)
+{
+	struct link_info info;
+	pid_t pid;
+	int fd, status;
+
+	tun("sp-ml3", IFF_TUN | IFF_NO_PI, true);
+	assert_int_equal(link_machine_tap_make("sp-ml3", 1, 1500, &info), -EEXIST);
+	fd = tun("sp-mm", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, false);
+	assert_int_equal(link_machine_tap_make("sp-mm", 1, 1500, &info), -EEXIST);
+	close(fd);
+	assert_int_equal(link_machine_tap_make("lo", 1, 1500, &info), -EEXIST);
+	assert_int_equal(link_machine_tap_make("a/b", 1, 1500, &info), -EINVAL);
+
+	/* One that anybody may have becomes root's. */
+	tun("sp-mo", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true);
+	pid = fork();
+	if (pid == 0)
+		_exit(take_as_nobody("sp-mo"));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 0); /* or the next would prove nothing */
+	fd = open_tap("sp-mo", IFF_VNET_HDR);
+	assert_int_equal(link_machine_tap_make("sp-mo", 1, 1500, &info), -EBUSY);
+	close(fd);
+	assert_int_equal(link_machine_tap_make("sp-mo", 1, 1500, &info), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(take_as_nobody("sp-mo"));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), EPERM);
+	assert_int_equal(link_tap_remove("sp-mo"), 0);
+	assert_int_equal(link_tap_remove("sp-ml3"), -EEXIST);
+}
+
 static void test_names(void **state)
 {
 	static const char *const bad[] = {
@@ -267,6 +428,9 @@ static int as_service(void)
 	r = link_tap_make("sp-cap", 65534, 65534, 1500, &info);
 	r = r ?: link_set_up(info.ifindex, true);
 	r = r ?: link_tap_make("sp-cap", 65534, 65534, 1400, &info);
+	r = r ?: link_machine_tap_make("sp-capm", 2, 1500, &info);
+	r = r ?: link_machine_tap_make("sp-capm", 1, 1500, &info);
+	r = r ?: link_tap_remove("sp-capm");
 	if (r < 0)
 		return 11;
 	r = link_veth_make("sp-capv", "ns1", "eth7", mac, 1500, &info);
@@ -394,10 +558,17 @@ static void test_watch_overrun(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tap),	      cmocka_unit_test(test_tap_foreign),
-		cmocka_unit_test(test_names),	      cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_veth),	      cmocka_unit_test(test_veth_netns),
-		cmocka_unit_test(test_capabilities),  cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_tap),
+		cmocka_unit_test(test_tap_foreign),
+		cmocka_unit_test(test_machine_tap),
+		cmocka_unit_test(test_machine_tap_header),
+		cmocka_unit_test(test_machine_tap_foreign),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_veth),
+		cmocka_unit_test(test_veth_netns),
+		cmocka_unit_test(test_capabilities),
+		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_watch_overrun),
 	};
 

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What becomes of frames for a machine that does not run? Questions for its address are answered in
+ * its name, so that who asks goes on to send; what is sent then wakes it, and waits for it.
+ */
+#ifndef SALLYPORT_BPF_ASLEEP_H
+#define SALLYPORT_BPF_ASLEEP_H
+
+#include "arp.h"
+#include "forward.h"
+#include "machine.h"
+#include "nd.h"
+
+/*
+ * What these functions answer: a verdict (TC_ACT_SHOT: it is parked; TC_ACT_REDIRECT), a negative
+ * enum sp_reason, or that the frame is to go on as any other.
+ */
+#define GO_ON 0
+
+/* --- answers --- */
+
+/* Who, of the machines that are asked for, may be answered for. */
+static __always_inline const struct sp_address *
+find_asked(const struct sp_bind *bind, __u32 sleeper, const union addr *target, __u32 *ret_flags)
+{
+	const struct sp_address *a = find_address(bind->segment, target);
+	const struct sp_machine *m;
+
+	if (!a || a->port == bind->port)
+		return NULL;
+	m = find_machine(a->port);
+	if (!m || (sleeper ? a->port != sleeper : !(m->flags & SP_M_PROXY)))
+		return NULL;
+	*ret_flags = m->flags;
+	return a;
+}
+
+/* The way back to where a frame came from; NULL: there is none. */
+static __always_inline const struct sp_dst *find_source(const struct frame *f,
+							const struct sp_bind *bind)
+{
+	struct sp_fdb_key key = {.segment = bind->segment};
+	const struct sp_dst *d;
+
+	__builtin_memcpy(key.mac, f->src, SP_MAC_LEN);
+	d = bpf_map_lookup_elem(&fdb, &key);
+	if (!d || d->port != bind->port || (d->flags & (SP_F_CLOSED | SP_F_ASLEEP)))
+		return NULL;
+	return d;
+}
+
+/* The frame is an answer now: to the asker's port, and to no other (I2). */
+static __always_inline int send_back(struct __sk_buff *skb, const struct frame *f,
+				     const struct sp_dst *d)
+{
+	if ((f->vid || d->vid) && !retag(skb, f->vid, d->vid))
+		return -SP_R_TAG_FAILED;
+	count_rx(d->port, f->len);
+	count_tx(d->port, skb->len);
+	return send(skb, d);
+}
+
+/* SLEEPER: the one machine that may be answered for, or 0: all that have SP_M_PROXY. */
+static __noinline int answer_arp(struct __sk_buff *skb, const struct frame *f,
+				 const struct sp_bind *bind, __u32 sleeper)
+{
+	const struct sp_address *a;
+	const struct sp_dst *back;
+	struct arp_packet arp;
+	union addr target;
+	__u32 flags;
+
+	if (!f || !bind || f->gso_size || !read_arp(skb, &arp) || arp.op != bpf_htons(ARP_REQUEST))
+		return GO_ON;
+	map_ip4(&target, arp_target(&arp));
+	a = find_asked(bind, sleeper, &target, &flags);
+	if (!a)
+		return GO_ON;
+	back = find_source(f, bind);
+	if (!back || !write_arp_reply(skb, f, &arp, a->mac))
+		return -SP_R_ASLEEP;
+	return send_back(skb, f, back);
+}
+
+static __noinline int answer_nd(struct __sk_buff *skb, const struct frame *f,
+				const struct sp_bind *bind, __u32 sleeper, const struct packet *p)
+{
+	const struct sp_address *a;
+	const struct sp_dst *back;
+	union addr target;
+	__u32 flags;
+
+	if (!f || !bind || !p || f->gso_size || !read_solicitation(skb, p, &target))
+		return GO_ON;
+	a = find_asked(bind, sleeper, &target, &flags);
+	if (!a)
+		return GO_ON;
+	back = find_source(f, bind);
+	if (!back || !write_advertisement(skb, f, p, &target, a->mac, flags & SP_M_ROUTER))
+		return -SP_R_ASLEEP;
+	return send_back(skb, f, back);
+}
+
+/* Group frames that may ask for an address: ARP, and what goes to a solicited-node address. */
+static __always_inline bool may_ask(const struct frame *f)
+{
+	if (f->proto == bpf_htons(ETH_P_ARP))
+		return true;
+	return f->proto == bpf_htons(ETH_P_IPV6) && f->dst[0] == 0x33 && f->dst[1] == 0x33 &&
+	       f->dst[2] == 0xff; /* RFC 2464, 7 */
+}
+
+/* A question to the segment, for a machine that cannot answer by itself (yet). */
+static __noinline int answer_group(struct __sk_buff *skb, const struct frame *f,
+				   const struct sp_bind *bind)
+{
+	struct packet p = {};
+
+	if (!f || !bind)
+		return GO_ON;
+	if (f->proto == bpf_htons(ETH_P_ARP))
+		return answer_arp(skb, f, bind, 0);
+	/* What cannot be read is no question; whose business it is was judged before. */
+	return read_packet(skb, f, &p) ? GO_ON : answer_nd(skb, f, bind, 0, &p);
+}
+
+/* --- parking --- */
+
+/* One of park_max places, if there is one. Never counted back: user space may have reset it. */
+static __always_inline bool take_place(struct sp_machine *m)
+{
+	__u32 n = m->parked;
+
+	for (int i = 0; i < 4; i++) {
+		__u32 seen;
+
+		if (n >= m->park_max)
+			return false;
+		seen = __sync_val_compare_and_swap(&m->parked, n, n + 1);
+		if (seen == n)
+			return true;
+		n = seen;
+	}
+	return false;
+}
+
+static __always_inline int park(struct __sk_buff *skb, const struct frame *f,
+				const struct sp_bind *bind, struct sp_machine *m, __u32 port)
+{
+	struct sp_parked *r;
+	__u32 len = f->len;
+
+	if (m->parked >= m->park_max) /* before room for it is taken from others */
+		return -SP_R_PARK_FULL;
+	r = bpf_ringbuf_reserve(&notices, sizeof(*r), 0);
+	if (!r)
+		return -SP_R_PARK_FULL;
+	fill_notice(&r->head, SP_NOTICE_PARKED, port, bind->segment, len);
+	r->head.from_port = bind->port;
+	if (len < ETH_HLEN || len > SP_PARK_LEN || bpf_skb_load_bytes(skb, 0, r->data, len)) {
+		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
+		return -SP_R_ASLEEP;
+	}
+	if (!take_place(m)) {
+		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
+		return -SP_R_PARK_FULL;
+	}
+	bpf_ringbuf_submit(r, 0);
+	count_rx(bind->port, len);
+	return TC_ACT_SHOT;
+}
+
+/* A unicast frame for D, a machine that is asleep. */
+static __noinline int to_sleeper(struct __sk_buff *skb, const struct frame *f,
+				 const struct sp_bind *bind, const struct sp_dst *d)
+{
+	struct sp_machine *m;
+	struct packet p = {};
+	int r;
+
+	if (!f || !bind || !d)
+		return -SP_R_ASLEEP;
+	if (f->proto == bpf_htons(ETH_P_ARP))
+		return answer_arp(skb, f, bind, d->port) ?: -SP_R_ASLEEP;
+	r = read_packet(skb, f, &p);
+	if (r)
+		return -r;
+	if (is_nd(&p))
+		return answer_nd(skb, f, bind, d->port, &p) ?: -SP_R_ASLEEP;
+	m = find_machine(d->port);
+	if (!m || f->gso_size || f->len > SP_PARK_LEN)
+		return -SP_R_ASLEEP;
+	return park(skb, f, bind, m, d->port);
+}
+
+#endif

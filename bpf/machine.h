@@ -48,9 +48,10 @@ static __always_inline void fill_notice(struct sp_notice *n, enum sp_notice_kind
 static __noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f,
 			     const struct owner *o, const union addr *addr)
 {
-	enum sp_notice_kind kind = bit == SP_WATCH_TO	  ? SP_NOTICE_TO
-				   : bit == SP_WATCH_FROM ? SP_NOTICE_FROM
-							  : SP_NOTICE_ADDRESS;
+	enum sp_notice_kind kind = bit == SP_WATCH_TO	    ? SP_NOTICE_TO
+				   : bit == SP_WATCH_FROM   ? SP_NOTICE_FROM
+				   : bit == SP_WATCH_ANSWER ? SP_NOTICE_ANSWER
+							    : SP_NOTICE_ADDRESS;
 	struct sp_notice *n;
 
 	if (!m || !f || !o)
@@ -82,10 +83,14 @@ static __always_inline void note_to(struct sp_machine *m, const struct frame *f,
 static __always_inline void note_from(struct sp_machine *m, const struct frame *f,
 				      const struct owner *o)
 {
-	if (!mac_is_group(f->dst))
-		mark_active(m);
 	if (m->watch & SP_WATCH_FROM)
 		notify(m, SP_WATCH_FROM, f, o, NULL);
+	if (mac_is_group(f->dst))
+		return;
+	mark_active(m);
+	/* An answer to nothing is none. */
+	if ((m->watch & (SP_WATCH_ANSWER | SP_WATCH_TO)) == SP_WATCH_ANSWER)
+		notify(m, SP_WATCH_ANSWER, f, o, NULL);
 }
 
 static __always_inline const struct sp_address *find_address(__u32 segment, const union addr *a)

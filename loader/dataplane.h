@@ -106,6 +106,9 @@ int dataplane_each_binding(struct dataplane *dp,
 
 int dataplane_fdb_set(struct dataplane *dp, uint32_t segment, const uint8_t mac[SP_MAC_LEN],
 		      const struct sp_dst *value);
+/* -ENOENT. */
+int dataplane_fdb_get(struct dataplane *dp, uint32_t segment, const uint8_t mac[SP_MAC_LEN],
+		      struct sp_dst *ret);
 int dataplane_fdb_del(struct dataplane *dp, uint32_t segment, const uint8_t mac[SP_MAC_LEN]);
 int dataplane_each_fdb(struct dataplane *dp,
 		       int (*cb)(const struct sp_fdb_key *key, const struct sp_dst *value,
@@ -147,12 +150,17 @@ int dataplane_machine_get(struct dataplane *dp, uint32_t port, struct sp_machine
 void dataplane_machine_flags(struct dataplane *dp, uint32_t port, uint32_t set, uint32_t clear);
 /* Ask for the notices of these bits (SP_WATCH_*), once each. */
 void dataplane_machine_watch(struct dataplane *dp, uint32_t port, uint32_t bits);
+/* How many frames may wait from now on; 0: none. */
+void dataplane_machine_park(struct dataplane *dp, uint32_t port, uint32_t max);
 /* Room for park_max frames again. */
 void dataplane_machine_unpark(struct dataplane *dp, uint32_t port);
 
 /* ADDR: 16 bytes, IPv4 as ::ffff:a.b.c.d. -ENOSPC. */
 int dataplane_address_set(struct dataplane *dp, uint32_t segment, const uint8_t addr[16],
 			  const struct sp_address *value);
+/* -ENOENT. */
+int dataplane_address_get(struct dataplane *dp, uint32_t segment, const uint8_t addr[16],
+			  struct sp_address *ret);
 int dataplane_address_del(struct dataplane *dp, uint32_t segment, const uint8_t addr[16]);
 int dataplane_each_address(struct dataplane *dp,
 			   int (*cb)(const struct sp_address_key *key,

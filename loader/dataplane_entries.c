@@ -158,6 +158,15 @@ int dataplane_fdb_set(struct dataplane *dp, uint32_t segment, const uint8_t mac[
 	return set(dp->map_fd[DP_FDB], &key, value);
 }
 
+int dataplane_fdb_get(struct dataplane *dp, uint32_t segment, const uint8_t mac[SP_MAC_LEN],
+		      struct sp_dst *ret)
+{
+	struct sp_fdb_key key = {.segment = segment};
+
+	memcpy(key.mac, mac, SP_MAC_LEN);
+	return bpf_map_lookup_elem(dp->map_fd[DP_FDB], &key, ret) < 0 ? -errno : 0;
+}
+
 int dataplane_fdb_del(struct dataplane *dp, uint32_t segment, const uint8_t mac[SP_MAC_LEN])
 {
 	struct sp_fdb_key key = {.segment = segment};
@@ -223,6 +232,15 @@ int dataplane_address_set(struct dataplane *dp, uint32_t segment, const uint8_t 
 	if (!mac_is_unicast(value->mac)) /* it is what answers are given from */
 		return -EINVAL;
 	return set(dp->map_fd[DP_ADDRESSES], &key, value);
+}
+
+int dataplane_address_get(struct dataplane *dp, uint32_t segment, const uint8_t addr[16],
+			  struct sp_address *ret)
+{
+	struct sp_address_key key = {.segment = segment};
+
+	memcpy(key.addr, addr, sizeof(key.addr));
+	return bpf_map_lookup_elem(dp->map_fd[DP_ADDRESSES], &key, ret) < 0 ? -errno : 0;
 }
 
 int dataplane_address_del(struct dataplane *dp, uint32_t segment, const uint8_t addr[16])

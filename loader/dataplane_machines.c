@@ -109,6 +109,14 @@ void dataplane_machine_watch(struct dataplane *dp, uint32_t port, uint32_t bits)
 		__atomic_fetch_or(&m->watch, bits, __ATOMIC_SEQ_CST);
 }
 
+void dataplane_machine_park(struct dataplane *dp, uint32_t port, uint32_t max)
+{
+	struct sp_machine *m = machine_at(dp, port);
+
+	if (m)
+		__atomic_store_n(&m->park_max, max, __ATOMIC_SEQ_CST);
+}
+
 void dataplane_machine_unpark(struct dataplane *dp, uint32_t port)
 {
 	struct sp_machine *m = machine_at(dp, port);
@@ -145,7 +153,7 @@ static bool notice_ok(const struct sp_notice *n, size_t size)
 	if (size < sizeof(*n))
 		return false;
 	if (n->kind != SP_NOTICE_PARKED)
-		return n->kind > SP_NOTICE_PARKED && n->kind <= SP_NOTICE_ADDRESS;
+		return n->kind > SP_NOTICE_PARKED && n->kind <= SP_NOTICE_ANSWER;
 	return size >= sizeof(struct sp_parked) && n->len >= ETH_HLEN && n->len <= SP_PARK_LEN;
 }
 

@@ -151,6 +151,7 @@ struct sp_machine {
 #define SP_WATCH_TO 0x1	     /* the first unicast frame that is redirected to it */
 #define SP_WATCH_FROM 0x2    /* the first frame that it sends and that is forwarded */
 #define SP_WATCH_ADDRESS 0x4 /* the first ARP or ND message with an unknown address for it */
+#define SP_WATCH_ANSWER 0x8  /* the first unicast frame that it sends after SP_WATCH_TO came true */
 
 /* sp_machine.flags */
 #define SP_M_PROXY 0x1	/* ARP and ND are answered for it: asleep, or not seen awake yet */
@@ -178,6 +179,7 @@ enum sp_notice_kind {
 	SP_NOTICE_TO = 2,      /* SP_WATCH_TO came true */
 	SP_NOTICE_FROM = 3,    /* SP_WATCH_FROM came true */
 	SP_NOTICE_ADDRESS = 4, /* SP_WATCH_ADDRESS came true: it has `addr`, which nobody listed */
+	SP_NOTICE_ANSWER = 5,  /* SP_WATCH_ANSWER came true */
 };
 
 /*

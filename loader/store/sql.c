@@ -271,15 +271,28 @@ void sql_value(struct sql *q, struct sql_value *ret)
 	q->store->driver->column(q, q->column++, ret);
 }
 
+static int64_t number_of(struct sql *q, const struct sql_value *v, int64_t min, int64_t max)
+{
+	if (v->type == SQL_INT && v->number >= min && v->number <= max)
+		return v->number;
+	bad(q, v->type == SQL_INT ? "a number out of its range" : "no number where one belongs");
+	return 0;
+}
+
 int64_t sql_int(struct sql *q, int64_t min, int64_t max)
 {
 	struct sql_value v;
 
 	sql_value(q, &v);
-	if (v.type == SQL_INT && v.number >= min && v.number <= max)
-		return v.number;
-	bad(q, v.type == SQL_INT ? "a number out of its range" : "no number where one belongs");
-	return 0;
+	return number_of(q, &v, min, max);
+}
+
+int64_t sql_id(struct sql *q, int64_t max)
+{
+	struct sql_value v;
+
+	sql_value(q, &v);
+	return v.type == SQL_NULL ? 0 : number_of(q, &v, 1, max);
 }
 
 static bool is_text(const struct sql_value *v)

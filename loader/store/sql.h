@@ -57,6 +57,7 @@ struct sql_driver {
 	const char *now, *lock;
 	char quote;		/* around a name */
 	const char *as_text[2]; /* before and behind an expression: its bytes in UTF-8 */
+	const char *self_check; /* a question that is answered by "ok", or what is wrong; or NULL */
 	bool shared;
 	bool locks_rows; /* writers run at once: what decides must be locked */
 	int (*prepare)(struct sql *q);
@@ -110,6 +111,7 @@ uint64_t sql_last_id(struct sql *q);
  * the row bad, and the result of the read is zero. sql_row tells, after the last column.
  */
 int64_t sql_int(struct sql *q, int64_t min, int64_t max);
+int64_t sql_id(struct sql *q, int64_t max); /* 0: SQL's NULL */
 void sql_text(struct sql *q, char *ret, size_t size);
 void sql_blob(struct sql *q, void *ret, size_t size);
 /* Text of any length, without NUL; *ret NULL: SQL's NULL. Until the next step. */

@@ -202,12 +202,10 @@ static int set_up(struct sqlite_store *s, const struct store_options *o, char **
 	r = r
 		    ?: sqlite_exec(s, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
 				      "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
-	if (r == 0 && o->exclusive) {
-		r = sqlite_exec(s, "BEGIN EXCLUSIVE; COMMIT");
-		if (r == -EBUSY)
-			return store_open_failed(ret_error, r, o->path,
-						 "it is open elsewhere; stop sallyportd first");
-	}
+	r = r ?: sqlite_exec(s, o->exclusive ? "BEGIN EXCLUSIVE; COMMIT" : "");
+	if (r == -EBUSY && o->exclusive)
+		return store_open_failed(ret_error, r, o->path,
+					 "it is open elsewhere; stop sallyportd first");
 	return r < 0 ? store_open_failed(ret_error, r, o->path, s->base.error) : 0;
 }
 

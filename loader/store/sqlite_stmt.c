@@ -250,6 +250,7 @@ const struct sql_driver sqlite_driver = {
 	.now = "(strftime('%s', 'now') + 0)",
 	.lock = "", /* a write transaction is alone */
 	.quote = '"',
+	.self_check = "PRAGMA integrity_check",
 	.as_text = {"CAST(", " AS TEXT)"},
 	.prepare = prepare,
 	.run = run,

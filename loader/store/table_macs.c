@@ -75,8 +75,7 @@ static int get_holder(struct store *s, uint32_t scope, const uint8_t mac[6], str
 {
 	_cleanup_sql_ struct sql *q = NULL;
 	int r = sql_prepare(s,
-			    "SELECT coalesce(user_id, 0), coalesce(session_id, 0), "
-			    "coalesce(workload_id, 0), coalesce(machine_id, 0) FROM mac "
+			    "SELECT user_id, session_id, workload_id, machine_id FROM mac "
 			    "WHERE scope = ? AND mac_addr = ?{lock}",
 			    &q);
 
@@ -87,10 +86,10 @@ static int get_holder(struct store *s, uint32_t scope, const uint8_t mac[6], str
 	r = sql_step(q);
 	if (r <= 0)
 		return r ?: -ENOENT;
-	ret->user_id = (uint32_t)sql_int(q, 0, UINT32_MAX);
-	ret->session = (uint64_t)sql_int(q, 0, INT64_MAX);
-	ret->workload = (uint32_t)sql_int(q, 0, UINT32_MAX);
-	ret->machine = (uint32_t)sql_int(q, 0, UINT32_MAX);
+	ret->user_id = (uint32_t)sql_id(q, UINT32_MAX);
+	ret->session = (uint64_t)sql_id(q, INT64_MAX);
+	ret->workload = (uint32_t)sql_id(q, UINT32_MAX);
+	ret->machine = (uint32_t)sql_id(q, UINT32_MAX);
 	return sql_row(q, "mac");
 }
 

@@ -73,7 +73,7 @@ endif
 STD := -std=gnu11 $(WARN)
 
 LIB_LIBS    := -ljansson
-LOADER_PKG  := libbpf libsystemd sqlite3 libcrypt libnl-3.0 libnl-route-3.0 jansson inih
+LOADER_PKG  := libbpf libsystemd sqlite3 mysqlclient libcrypt libnl-3.0 libnl-route-3.0 jansson inih
 LOADER_LIBS = $(shell $(PKG_CONFIG) --libs $(LOADER_PKG)) -lelf -lz -lpthread
 CPPFLAGS    += $(shell $(PKG_CONFIG) --cflags $(LOADER_PKG) 2>/dev/null)
 

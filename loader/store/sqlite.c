@@ -10,24 +10,20 @@
 #include "lib/cleanup.h"
 #include "sqlite_internal.h"
 
-static int get_number(struct sqlite_store *s, const char *sql, int64_t *ret)
-{
-	_cleanup_stmt_ sqlite3_stmt *st = NULL;
-	int r = sqlite_prepare(s, sql, &st);
+/* What an open may do to the file. */
+enum intent {
+	LOOK,	 /* nothing */
+	MAKE,	 /* the schema in an empty one */
+	MIGRATE, /* an old one */
+	SERVE,	 /* either */
+};
 
-	if (r == 0)
-		r = sqlite_step(s, st);
-	if (r < 0)
-		return r;
-	*ret = r > 0 ? sqlite3_column_int64(st, 0) : 0;
-	return 0;
-}
-
-static int fail(char **ret_error, int r, const char *path, const char *why)
+static int get_number(struct sqlite_store *s, const char *text, int64_t *ret)
 {
-	if (ret_error && !*ret_error && asprintf(ret_error, "%s: %s", path, why) < 0)
-		*ret_error = NULL;
-	return r;
+	_cleanup_sql_ struct sql *q = NULL;
+	int r = sql_prepare(&s->base, text, &q);
+
+	return r < 0 ? r : sql_number(q, 0, ret);
 }
 
 /* Which version is it? 0: an empty file. */
@@ -39,20 +35,36 @@ static int get_version(struct sqlite_store *s, const char *path, int64_t *ret, c
 	r = r ?: get_number(s, "PRAGMA user_version", &version);
 	r = r ?: get_number(s, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (r < 0)
-		return fail(ret_error, r, path, s->error);
+		return store_open_failed(ret_error, r, path, s->base.error);
 	if (app == 0 && version == 0 && tables == 0) {
 		*ret = 0;
 		return 0;
 	}
 	if (app != STORE_APPLICATION_ID)
-		return fail(ret_error, -EUCLEAN, path,
-			    "a database, but not one of ours; set [store] path to another file");
+		return store_open_failed(
+			ret_error, -EUCLEAN, path,
+			"a database, but not one of ours; set [store] path to another file");
 	if (version > STORE_SCHEMA_VERSION)
-		return fail(ret_error, -EPROTONOSUPPORT, path,
-			    "made by a newer version of sallyportd; upgrade this one");
+		return store_open_failed(ret_error, -EPROTONOSUPPORT, path,
+					 "made by a newer version of sallyportd; upgrade this one");
 	if (version < 1)
-		return fail(ret_error, -EUCLEAN, path, "ours, but of no version that ever was");
+		return store_open_failed(ret_error, -EUCLEAN, path,
+					 "ours, but of no version that ever was");
 	*ret = version;
+	return 0;
+}
+
+/* May a file of VERSION become one of ours? */
+static int check_intent(enum intent intent, int64_t version, const char *path, char **ret_error)
+{
+	if (version == 0 && (intent == LOOK || intent == MIGRATE))
+		return store_open_failed(ret_error, -ENODATA, path,
+					 "there is no store in it; make one: sallyport store init");
+	if (version > 0 && intent == MAKE)
+		return store_open_failed(ret_error, -EEXIST, path, "there is a store in it");
+	if (version > 0 && version < STORE_SCHEMA_VERSION && intent == LOOK)
+		return store_open_failed(ret_error, -ENOTUNIQ, path,
+					 "of an older version; run: sallyport store migrate");
 	return 0;
 }
 
@@ -60,28 +72,48 @@ static int get_version(struct sqlite_store *s, const char *path, int64_t *ret, c
  * Run the steps that are missing. The version is read again within the transaction: of two that
  * open a new file at once, the second finds it made.
  */
-static int migrate(struct sqlite_store *s, const char *path, char **ret_error)
+static int migrate(struct sqlite_store *s, const char *path, enum intent intent, char **ret_error)
 {
 	char pragma[96];
 	int64_t version = 0;
 	int r = sqlite_begin(s);
 
 	if (r < 0)
-		return fail(ret_error, r, path, s->error);
+		return store_open_failed(ret_error, r, path, s->base.error);
 	r = get_version(s, path, &version, ret_error);
+	r = r ?: check_intent(intent, version, path, ret_error);
 	for (int64_t v = version; r == 0 && v < STORE_SCHEMA_VERSION; v++)
 		r = sqlite_exec(s, store_schema[v]);
 	snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d; PRAGMA application_id = %d",
 		 STORE_SCHEMA_VERSION, STORE_APPLICATION_ID);
 	r = r ?: sqlite_exec(s, pragma);
 	r = sqlite_end(s, r);
-	return r < 0 ? fail(ret_error, r, path, s->error) : 0;
+	return r < 0 ? store_open_failed(ret_error, r, path, s->base.error) : 0;
+}
+
+/* Is it in the file as the yardstick has it? */
+static int find_same(struct sqlite_store *s, sqlite3_stmt *want)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r = sql_prepare(&s->base,
+			    "SELECT 1 FROM sqlite_schema WHERE type = ? AND name = ? AND sql = ?",
+			    &q);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 3; i++)
+		sql_bind_text(q, (const char *)sqlite3_column_text(want, i));
+	r = sql_step(q);
+	if (r == 0)
+		return sql_fail(&s->base, -EUCLEAN, "%s '%s' is missing or altered",
+				sqlite3_column_text(want, 0), sqlite3_column_text(want, 1));
+	return r < 0 ? r : 0;
 }
 
 /*
- * Is each table and index of ours there, word for word? A file may carry our number and something
- * else inside. The yardstick is the schema itself, made in memory; what an operator added (an
- * index, say) is left alone.
+ * Is each table, index and view of ours there, word for word? A file may carry our number and
+ * something else inside. The yardstick is the schema itself, made in memory; what an operator added
+ * (an index, say) is left alone.
  */
 static int compare_schema(struct sqlite_store *s, sqlite3 *yardstick)
 {
@@ -94,44 +126,32 @@ static int compare_schema(struct sqlite_store *s, sqlite3 *yardstick)
 			return -ENOMEM;
 	if (sqlite3_prepare_v2(yardstick, all, -1, &want, NULL) != SQLITE_OK)
 		return -ENOMEM;
-	while (r == 0 && sqlite3_step(want) == SQLITE_ROW) {
-		_cleanup_stmt_ sqlite3_stmt *st = NULL;
-
-		r = sqlite_prepare(
-			s, "SELECT 1 FROM sqlite_schema WHERE type = ? AND name = ? AND sql = ?",
-			&st);
-		for (int i = 0; r == 0 && i < 3; i++)
-			sqlite3_bind_value(st, i + 1, sqlite3_column_value(want, i));
-		r = r ?: sqlite_step(s, st);
-		if (r == 0) {
-			snprintf(s->error, sizeof(s->error), "%s '%s' is missing or altered",
-				 sqlite3_column_text(want, 0), sqlite3_column_text(want, 1));
-			r = -EUCLEAN;
-		} else if (r > 0) {
-			r = 0;
-		}
-	}
+	while (r == 0 && sqlite3_step(want) == SQLITE_ROW)
+		r = find_same(s, want);
 	sqlite3_finalize(want);
 	return r;
 }
 
-static int check_schema(struct sqlite_store *s, const char *path, char **ret_error)
+static int check_schema(struct sqlite_store *s, const char *path, enum intent intent, int *ret_from,
+			char **ret_error)
 {
 	sqlite3 *yardstick = NULL;
 	int64_t version = 0;
 	int r = sqlite_exec(s, "BEGIN"); /* the numbers are of one moment */
 
 	if (r < 0)
-		return fail(ret_error, r, path, s->error);
+		return store_open_failed(ret_error, r, path, s->base.error);
 	r = sqlite_end(s, get_version(s, path, &version, ret_error));
+	r = r ?: check_intent(intent, version, path, ret_error);
 	if (r == 0 && version < STORE_SCHEMA_VERSION)
-		r = migrate(s, path, ret_error);
+		r = migrate(s, path, intent, ret_error);
 	if (r < 0)
 		return r;
+	*ret_from = (int)version;
 	r = sqlite3_open(":memory:", &yardstick) == SQLITE_OK ? compare_schema(s, yardstick)
 							      : -ENOMEM;
 	sqlite3_close(yardstick);
-	return r < 0 ? fail(ret_error, r, path, s->error) : 0;
+	return r < 0 ? store_open_failed(ret_error, r, path, s->base.error) : 0;
 }
 
 /*
@@ -154,16 +174,17 @@ static int use_wal(struct sqlite_store *s, unsigned int timeout_ms)
  * SQLite makes files as the umask says; ours holds password hashes. One that is there is never
  * opened here: closing it again would drop the locks that this process holds on it.
  */
-static int make_private(const char *path)
+static int make_private(const char *path, enum intent intent)
 {
+	bool make = intent == MAKE || intent == SERVE;
 	struct stat st;
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = make ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
 
 	if (fd >= 0) {
 		close(fd);
 		return 0;
 	}
-	if (errno != EEXIST)
+	if (make && errno != EEXIST)
 		return -errno;
 	if (lstat(path, &st) < 0)
 		return -errno;
@@ -172,95 +193,81 @@ static int make_private(const char *path)
 	return (st.st_mode & 077) && chmod(path, 0600) < 0 ? -errno : 0;
 }
 
-static void sqlite_close(struct store *base)
+/* The locks of EXCLUSIVE are taken at the first look, and show whether anybody else has it open. */
+static int set_up(struct sqlite_store *s, const struct store_options *o, char **ret_error)
 {
-	struct sqlite_store *s = sqlite_of(base);
+	int r = sqlite_exec(s, o->exclusive ? "PRAGMA locking_mode = EXCLUSIVE" : "");
 
-	sqlite_forget_statements(s);
-	sqlite3_close(s->db);
-	free(s);
+	/* FULL: a commit is on the disk before it returns, in WAL mode too (I8). */
+	r = r
+		    ?: sqlite_exec(s, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
+				      "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
+	r = r ?: sqlite_exec(s, o->exclusive ? "BEGIN EXCLUSIVE; COMMIT" : "");
+	if (r == -EBUSY && o->exclusive)
+		return store_open_failed(ret_error, r, o->path,
+					 "it is open elsewhere; stop sallyportd first");
+	return r < 0 ? store_open_failed(ret_error, r, o->path, s->base.error) : 0;
 }
 
-static const char *sqlite_error(const struct store *base)
-{
-	const struct sqlite_store *s = (const struct sqlite_store *)base;
-
-	return s->error[0] ? s->error : "no error";
-}
-
-static int sqlite_check(struct store *base)
-{
-	int64_t n;
-
-	return get_number(sqlite_of(base), "SELECT count(*) FROM user WHERE id = 0", &n);
-}
-
-/* The version it has already: the first page is written, nothing is another. */
-static int sqlite_try(struct store *base)
-{
-	struct sqlite_store *s = sqlite_of(base);
-	char pragma[64];
-	int r = sqlite_begin(s);
-
-	snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d", STORE_SCHEMA_VERSION);
-	return r < 0 ? r : sqlite_end(s, sqlite_exec(s, pragma));
-}
-
-static const struct store_ops sqlite_ops = {
-	.close = sqlite_close,
-	.error = sqlite_error,
-	.check = sqlite_check,
-	.try = sqlite_try,
-	.user_add = sqlite_user_add,
-	.user_get = sqlite_user_get,
-	.user_set_hash = sqlite_user_set_hash,
-	.user_set_disabled = sqlite_user_set_disabled,
-	.user_update = sqlite_user_update,
-	.user_delete = sqlite_user_delete,
-	.user_each = sqlite_user_each,
-	.workload_add = sqlite_workload_add,
-	.workload_delete = sqlite_workload_delete,
-	.workload_each = sqlite_workload_each,
-	.session_begin = sqlite_session_begin,
-	.session_end_many = sqlite_session_end_many,
-	.session_each_since = sqlite_session_each_since,
-	.audit_add = sqlite_audit_add,
-	.audit_each = sqlite_audit_each,
-};
-
-int sqlite_open(const struct store_options *o, struct store **ret, char **ret_error)
+static int open_as(const struct store_options *o, enum intent intent, int *ret_from,
+		   struct store **ret, char **ret_error)
 {
 	_cleanup_(store_closep) struct store *base = NULL;
 	struct sqlite_store *s = calloc(1, sizeof(*s));
 	int r;
 
-	if (ret_error)
-		*ret_error = NULL;
 	if (!s)
 		return -ENOMEM;
 	base = &s->base;
-	base->ops = &sqlite_ops;
-	r = make_private(o->path);
+	base->driver = &sqlite_driver;
+	base->timeout_ms = o->timeout_ms;
+	snprintf(base->description, sizeof(base->description), "SQLite %s, %s",
+		 sqlite3_libversion(), o->path);
+	r = make_private(o->path, intent);
 	if (r < 0)
-		return fail(ret_error, r, o->path, strerror(-r));
+		return store_open_failed(ret_error, r, o->path, strerror(-r));
 	r = sqlite3_open_v2(o->path, &s->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
 			    NULL);
 	if (r != SQLITE_OK)
-		return fail(ret_error, s->db ? sqlite_errno(s, r) : -ENOMEM, o->path, s->error);
+		return store_open_failed(ret_error, s->db ? sqlite_errno(s, r) : -ENOMEM, o->path,
+					 base->error);
 	sqlite3_extended_result_codes(s->db, 1);
 	sqlite3_busy_timeout(s->db, (int)o->timeout_ms);
-	/* FULL: a commit is on the disk before it returns, in WAL mode too (I8). */
-	r = sqlite_exec(s, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
-			   "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
-	if (r < 0)
-		return fail(ret_error, r, o->path, s->error);
-	r = check_schema(s, o->path, ret_error);
+	r = set_up(s, o, ret_error);
+	r = r ?: check_schema(s, o->path, intent, ret_from, ret_error);
 	if (r < 0)
 		return r;
 	r = use_wal(s, o->timeout_ms);
 	if (r < 0)
-		return fail(ret_error, r, o->path, s->error);
+		return store_open_failed(ret_error, r, o->path, base->error);
 	*ret = TAKE_PTR(base);
 	return 0;
+}
+
+int sqlite_open(const struct store_options *o, struct store **ret, char **ret_error)
+{
+	int from;
+
+	return open_as(o, o->tool ? LOOK : SERVE, &from, ret, ret_error);
+}
+
+int sqlite_init(const struct store_options *o, char **ret_error)
+{
+	_cleanup_(store_closep) struct store *s = NULL;
+	int from;
+
+	return open_as(o, MAKE, &from, &s, ret_error);
+}
+
+int sqlite_migrate(const struct store_options *o, const char *server, int *ret_from,
+		   char **ret_error)
+{
+	_cleanup_(store_closep) struct store *s = NULL;
+	int r = open_as(o, MIGRATE, ret_from, &s, ret_error);
+
+	if (r < 0)
+		return r;
+	r = server_adopt(s, server);
+	return r < 0 ? store_open_failed(ret_error, r, o->path, s->error) : 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How is a statement of SQLite run, what did it say, and can what it read be believed? */
+/* The driver of SQLite: how is a statement run there, and what do its errors mean? */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +27,7 @@ int sqlite_errno(struct sqlite_store *s, int r)
 	if (r == SQLITE_OK || r == SQLITE_ROW || r == SQLITE_DONE)
 		return 0;
 	system_error = sqlite3_system_errno(s->db);
-	snprintf(s->error, sizeof(s->error), "%s", sqlite3_errmsg(s->db));
+	sql_fail(&s->base, 0, "%s", sqlite3_errmsg(s->db));
 	switch (r & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -45,7 +45,7 @@ int sqlite_errno(struct sqlite_store *s, int r)
 		return -EROFS;
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
-		return -EACCES;
+		return -EPERM;
 	case SQLITE_CANTOPEN:
 		return system_error > 0 ? -system_error : -ENOENT;
 	case SQLITE_NOMEM:
@@ -63,116 +63,113 @@ int sqlite_exec(struct sqlite_store *s, const char *sql)
 	return sqlite_errno(s, sqlite3_exec(s->db, sql, NULL, NULL, NULL));
 }
 
-int sqlite_prepare(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret)
+/* --- statements --- */
+
+static int prepare(struct sql *q)
 {
-	sqlite3_stmt **free_slot = NULL;
-	int r;
+	struct sqlite_store *s = sqlite_of(q->store);
+	sqlite3_stmt *st = NULL;
+	int r = sqlite3_prepare_v3(s->db, q->sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL);
 
-	for (size_t i = 0; i < SQLITE_STATEMENTS; i++) {
-		sqlite3_stmt *st = s->statements[i];
+	q->impl = st;
+	return sqlite_errno(s, r);
+}
 
-		if (!st) {
-			free_slot = &s->statements[i];
-			break;
-		}
-		/* In use: a caller's callback asks the same again. */
-		if (sqlite3_stmt_busy(st) || strcmp(sqlite3_sql(st), sql) != 0)
-			continue;
-		*ret = st;
-		return 0;
+static int bind_one(sqlite3_stmt *st, int i, const struct sql_value *v)
+{
+	switch (v->type) {
+	case SQL_INT:
+		return sqlite3_bind_int64(st, i, v->number);
+	case SQL_BLOB:
+		return sqlite3_bind_blob64(st, i, v->data, v->size, SQLITE_STATIC);
+	case SQL_TEXT:
+	case SQL_CHARS:
+	case SQL_BYTES:
+		return sqlite3_bind_text64(st, i, v->data, v->size, SQLITE_STATIC, SQLITE_UTF8);
+	default:
+		return sqlite3_bind_null(st, i);
 	}
-	if (!free_slot)
-		return -ENOBUFS;
-	r = sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, free_slot, NULL);
-	if (r != SQLITE_OK)
-		return sqlite_errno(s, r);
-	*ret = *free_slot;
-	return 0;
 }
 
-void sqlite_releasep(sqlite3_stmt **st)
+static int next(struct sql *q)
 {
-	if (!*st)
-		return;
-	sqlite3_reset(*st);
-	sqlite3_clear_bindings(*st);
+	int r = sqlite3_step(q->impl);
+
+	return r == SQLITE_ROW ? 1 : sqlite_errno(sqlite_of(q->store), r);
 }
 
-void sqlite_forget_statements(struct sqlite_store *s)
+static int run(struct sql *q)
 {
-	for (size_t i = 0; i < SQLITE_STATEMENTS; i++)
-		sqlite3_finalize(s->statements[i]);
-	memset(s->statements, 0, sizeof(s->statements));
+	int r = SQLITE_OK;
+
+	for (unsigned int i = 0; r == SQLITE_OK && i < q->n_params; i++)
+		r = bind_one(q->impl, (int)i + 1, &q->params[i]);
+	return r == SQLITE_OK ? next(q) : sqlite_errno(sqlite_of(q->store), r);
 }
 
-int sqlite_step(struct sqlite_store *s, sqlite3_stmt *st)
+static void column(struct sql *q, unsigned int column, struct sql_value *ret)
 {
-	int r = sqlite3_step(st);
+	sqlite3_stmt *st = q->impl;
+	int i = (int)column;
 
-	return r == SQLITE_ROW ? 1 : sqlite_errno(s, r);
+	*ret = (struct sql_value){.type = SQL_OTHER};
+	switch (sqlite3_column_type(st, i)) {
+	case SQLITE_NULL:
+		ret->type = SQL_NULL;
+		break;
+	case SQLITE_INTEGER:
+		ret->type = SQL_INT;
+		ret->number = sqlite3_column_int64(st, i);
+		break;
+	case SQLITE_TEXT:
+		ret->type = SQL_TEXT;
+		ret->data = sqlite3_column_text(st, i);
+		ret->size = (size_t)sqlite3_column_bytes(st, i);
+		break;
+	case SQLITE_BLOB:
+		ret->type = SQL_BLOB;
+		ret->data = sqlite3_column_blob(st, i); /* NULL where it is empty */
+		ret->size = (size_t)sqlite3_column_bytes(st, i);
+		break;
+	}
+	if (!ret->data && (ret->type == SQL_TEXT || ret->type == SQL_BLOB)) {
+		ret->data = "";
+		ret->size = 0;
+	}
 }
 
-int sqlite_run(struct sqlite_store *s, sqlite3_stmt *st)
+static void reset(struct sql *q)
 {
-	int r = sqlite_step(s, st);
-
-	return r > 0 ? -EIO : r;
+	sqlite3_reset(q->impl);
+	sqlite3_clear_bindings(q->impl);
 }
 
-int sqlite_change(struct sqlite_store *s, sqlite3_stmt *st, int parameter, const char *name)
+static void release(struct sql *q)
 {
-	int r;
-
-	sqlite3_bind_text(st, parameter, name, -1, SQLITE_STATIC);
-	r = sqlite_run(s, st);
-	if (r < 0)
-		return r;
-	return sqlite3_changes(s->db) == 1 ? 0 : -ENOENT;
+	sqlite3_finalize(q->impl);
 }
 
-int sqlite_text(sqlite3_stmt *st, int column, char *ret, size_t size)
+static uint64_t changed(struct sql *q)
 {
-	const char *text = (const char *)sqlite3_column_text(st, column);
-	size_t n = (size_t)sqlite3_column_bytes(st, column);
-
-	if (!text || n >= size || strlen(text) != n)
-		return -EUCLEAN;
-	memcpy(ret, text, n + 1);
-	return 0;
+	return (uint64_t)sqlite3_changes64(sqlite_of(q->store)->db);
 }
 
-int sqlite_int(sqlite3_stmt *st, int column, int64_t min, int64_t max, int64_t *ret)
+static uint64_t last_id(struct sql *q)
 {
-	int64_t v = sqlite3_column_int64(st, column);
-
-	if (sqlite3_column_type(st, column) != SQLITE_INTEGER || v < min || v > max)
-		return -EUCLEAN;
-	*ret = v;
-	return 0;
+	return (uint64_t)sqlite3_last_insert_rowid(sqlite_of(q->store)->db);
 }
 
-int sqlite_blob(sqlite3_stmt *st, int column, void *ret, size_t size)
-{
-	const void *blob = sqlite3_column_blob(st, column);
-
-	if (!blob || sqlite3_column_type(st, column) != SQLITE_BLOB ||
-	    (size_t)sqlite3_column_bytes(st, column) != size)
-		return -EUCLEAN;
-	memcpy(ret, blob, size);
-	return 0;
-}
-
-int sqlite_row(struct sqlite_store *s, const char *table, int r)
-{
-	if (r == -EUCLEAN)
-		snprintf(s->error, sizeof(s->error),
-			 "table %s: a row is not what the schema promises", table);
-	return r;
-}
+/* --- transactions --- */
 
 int sqlite_begin(struct sqlite_store *s)
 {
 	return sqlite_exec(s, "BEGIN IMMEDIATE");
+}
+
+static void roll_back(struct sqlite_store *s)
+{
+	if (!sqlite3_get_autocommit(s->db))
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 int sqlite_end(struct sqlite_store *s, int r)
@@ -180,7 +177,94 @@ int sqlite_end(struct sqlite_store *s, int r)
 	/* COMMIT may fail for want of space: then nothing has changed. */
 	if (r == 0)
 		r = sqlite_exec(s, "COMMIT");
-	if (r < 0 && !sqlite3_get_autocommit(s->db))
-		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	if (r < 0)
+		roll_back(s);
 	return r;
 }
+
+static int begin(struct store *s, bool snapshot)
+{
+	return snapshot ? sqlite_exec(sqlite_of(s), "BEGIN") : sqlite_begin(sqlite_of(s));
+}
+
+static int commit(struct store *s)
+{
+	return sqlite_exec(sqlite_of(s), "COMMIT");
+}
+
+static void rollback(struct store *s)
+{
+	roll_back(sqlite_of(s));
+}
+
+/* The version it has already: the first page is written, nothing is another. */
+static int attempt(struct store *s)
+{
+	char pragma[64];
+	int r = sqlite_begin(sqlite_of(s));
+
+	snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d", STORE_SCHEMA_VERSION);
+	return r < 0 ? r : sqlite_end(sqlite_of(s), sqlite_exec(sqlite_of(s), pragma));
+}
+
+/* --- ids --- */
+
+static int get_last(struct store *s, const char *table, uint64_t *ret)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int64_t last = 0;
+	int r = sql_prepare(s, "SELECT seq FROM sqlite_sequence WHERE name = ?", &q);
+
+	if (r < 0)
+		return r;
+	sql_bind_text(q, table);
+	r = sql_number(q, 0, &last);
+	if (r == 0)
+		*ret = (uint64_t)last;
+	return r;
+}
+
+static int set_last(struct store *s, const char *table, uint64_t last)
+{
+	_cleanup_sql_ struct sql *forget = NULL;
+	_cleanup_sql_ struct sql *set = NULL;
+	int r = sql_prepare(s, "DELETE FROM sqlite_sequence WHERE name = ?", &forget);
+
+	r = r ?: sql_prepare(s, "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", &set);
+	if (r < 0)
+		return r;
+	sql_bind_text(forget, table);
+	sql_bind_text(set, table);
+	sql_bind_int(set, (int64_t)last);
+	r = sql_run(forget);
+	return r ?: sql_run(set);
+}
+
+static void close_store(struct store *s)
+{
+	sql_forget(s);
+	sqlite3_close(sqlite_of(s)->db);
+}
+
+const struct sql_driver sqlite_driver = {
+	.now = "(strftime('%s', 'now') + 0)",
+	.lock = "", /* a write transaction is alone */
+	.quote = '"',
+	.self_check = "PRAGMA integrity_check",
+	.as_text = {"CAST(", " AS TEXT)"},
+	.prepare = prepare,
+	.run = run,
+	.next = next,
+	.column = column,
+	.reset = reset,
+	.free = release,
+	.changed = changed,
+	.last_id = last_id,
+	.begin = begin,
+	.commit = commit,
+	.rollback = rollback,
+	.attempt = attempt,
+	.get_last = get_last,
+	.set_last = set_last,
+	.close = close_store,
+};

@@ -5,9 +5,16 @@
  * event loop. A struct store is used by one thread at a time.
  *
  * A call that changes something has committed durably when it returns 0 (I8), or has changed
- * nothing. Errors: -ENOENT no such row, -EEXIST a constraint says it is there, -EBUSY locked
- * beyond the deadline, -ENOSPC disk full, -EIO and others as the database met them, -EUCLEAN the
- * file is not our schema. store_error() has the database's words for the last failure.
+ * nothing. Of one failure that cannot be known: a server that was lost after COMMIT was sent,
+ * before it answered. Then the words say so.
+ *
+ * Errors: -ENOENT no such row (or what it refers to), -EEXIST a constraint says it is there,
+ * -EINVAL a value that the schema refuses, -EBUSY locked beyond the deadline, or in use, -ENOSPC
+ * disk full, -EROFS the server takes no changes, -EPERM the database lets us not in, or its
+ * certificate is not what it must be (never -EACCES, which is said of users), -ETIMEDOUT no answer
+ * within the deadline, -ENOTCONN no server can be reached, -EUCLEAN it is not our schema, or a row
+ * is not what the schema promises, -EIO and others as the database met them. store_error() has the
+ * database's words for the last failure; no secret is in them.
  */
 #ifndef SALLYPORT_LOADER_STORE_H
 #define SALLYPORT_LOADER_STORE_H
@@ -28,10 +35,10 @@ struct store_user {
 	char name[SP_NAME_MAX];
 	char hash[STORE_HASH_MAX]; /* never leaves the daemon */
 	bool disabled;
-	uint32_t max_sessions;	      /* 0: the configuration's default */
-	uint32_t max_macs;	      /* for each session; 0: the default */
-	char address[SP_ADDR_STRLEN]; /* "10.8.0.10/24" or "": the first session's; the n-th gets +n
-				       */
+	uint32_t max_sessions; /* 0: the configuration's default */
+	uint32_t max_macs;     /* for each session; 0: the default */
+	/* "10.8.0.10/24" or "": the first session's; the n-th gets +n. */
+	char address[SP_ADDR_STRLEN];
 	char address6[SP_ADDR_STRLEN]; /* "fd00::10/64" or "" */
 	int64_t created;	       /* seconds since the epoch */
 	/* Of the machines that run or are paused at once; 0: the configuration's default. */
@@ -118,34 +125,75 @@ struct store_session {
 
 /* How to reach MySQL or MariaDB. Strings are borrowed; NULL: the client library's default. */
 struct store_mysql {
-	const char *hosts;  /* "a:3306, b": tried in turn, all of one cluster; NULL: `socket` */
+	const char
+		*hosts; /* "a:3306, b": at most 16, tried in turn, of one cluster; NULL: `socket` */
 	const char *socket; /* a unix socket */
 	const char *user, *database;
-	const char *password_file; /* one line; read at each connect */
+	/* Where the password is: one line, read at each connect. At most one of the two. */
+	const char *password_file;
+	const char *password_credential; /* a name below $CREDENTIALS_DIRECTORY */
 	const char *tls_ca, *tls_cert, *tls_key;
-	bool tls; /* refuse a connection that is not encrypted and verified against tls_ca */
+	/* Refuse what is not encrypted and verified against tls_ca (NULL: the system's). */
+	bool tls;
 };
 
-/* Users that somebody else's table knows. Column names; NULL: no such column. */
+#define STORE_HOST_MAX 256
+#define STORE_MYSQL_PORT 3306
+/*
+ * The next host of a list, and *CURSOR behind it: 1; 0 at the end; -EINVAL. An IPv6 address stands
+ * in brackets.
+ */
+int store_host_next(const char **cursor, char ret_host[STORE_HOST_MAX], unsigned int *ret_port);
+
+/*
+ * Users that somebody else's table knows: who is there, with which crypt(5) hash. Letters, digits
+ * and '_'; the table may be "database.table". NULL: no such column. Then:
+ *   store_user_get makes our own row (id, segment, limits) when it first sees a user; a user whom
+ *   the table does not have is -ENOENT, whatever our row says. An empty or NULL password, or one
+ *   that is too long, lets nobody in. Disabled in either is disabled.
+ *   store_user_add, store_user_set_hash: -EOPNOTSUPP. store_user_delete too, unless the user is
+ * gone there: then what is left here is removed. store_user_update: -EOPNOTSUPP where it would
+ * change an address that the table has. store_user_each: id and segment are 0 of a user who was not
+ * seen yet.
+ */
 struct store_mapping {
 	const char *table;	     /* NULL: users are ours */
 	const char *name, *password; /* needed */
-	const char *disabled, *address, *address6;
+	const char *disabled;	     /* 0, "0", "" or NULL: not disabled; all else is */
+	const char *address, *address6;
 };
 
+#define STORE_IDENTIFIER_MAX 63
+/* Can it be the name of a column, or (DOTTED) of a table, with its database before it? */
+bool store_mapping_is_name(const char *s, bool dotted);
+
 struct store_options {
-	const char *path;	 /* SQLite file; NULL: MySQL */
-	unsigned int timeout_ms; /* longest wait for a lock, and for an answer of a server */
-	const char *server;	 /* this server's name among those that share the store */
+	const char *path; /* SQLite file; NULL: MySQL */
+	/*
+	 * SQLite: longest wait for a lock. MySQL: the longest that a call takes, all its
+	 * statements, hosts and repetitions together (connecting counts in whole seconds, one at
+	 * least).
+	 */
+	unsigned int timeout_ms;
+	/* This server's name among those that share the store; NULL: the host's. */
+	const char *server;
+	/* A look from outside: no server of its own, makes no schema, migrates none. */
+	bool tool;
+	/* SQLite: nobody else may have the file open, until it is closed. -EBUSY: somebody has. */
+	bool exclusive;
 	struct store_mysql mysql;
 	struct store_mapping mapping;
 };
 
 /*
  * Open. SQLite: create the schema where there is none, migrate an older one step by step in one
- * transaction. MySQL, where others may be at work on it: -ENODATA where there is no schema,
- * -ENOTUNIQ where it is an older one; store_init and store_migrate do that when an operator says
- * so. -EPROTONOSUPPORT: made by a newer version. *ret_error: a sentence, to be freed.
+ * transaction. MySQL, where others may be at work on it, and tools: -ENODATA where there is no
+ * schema, -ENOTUNIQ where it is an older one; store_init and store_migrate do that when an operator
+ * says so. -EPROTONOSUPPORT: made by a newer version. *ret_error: a sentence, to be freed.
+ *
+ * A server that the store has not seen before is entered, and lives; one that it knows lives again
+ * from its first store_alive. A SQLite file that knows one server only takes this one for it: hosts
+ * are given other names.
  */
 int store_open(const struct store_options *options, struct store **ret, char **ret_error);
 
@@ -155,8 +203,9 @@ int store_init(const struct store_options *options, char **ret_error);
  */
 int store_migrate(const struct store_options *options, int *ret_from, char **ret_error);
 /*
- * Copy every row of FROM to TO, which has a schema and no rows, in one transaction; then compare.
- * Ids, segments and generations stay what they are. PROGRESS (may be NULL) is told now and then.
+ * Copy every row of FROM, as it was at one moment, to TO, which has a schema and no rows, in one
+ * transaction; then compare. Ids, segments and generations stay what they are, and none that was
+ * ever given is given again. -ENOTEMPTY: TO has rows. PROGRESS (may be NULL) is told now and then.
  */
 int store_copy(struct store *from, struct store *to,
 	       void (*progress)(const char *table, uint64_t rows, void *arg), void *arg,
@@ -172,6 +221,23 @@ const char *store_describe(struct store *s);
  * has not are as good as ended: their MACs can be claimed and they fill no quota.
  */
 int store_alive(struct store *s);
+
+struct store_server {
+	char name[SP_SERVER_MAX];
+	int64_t seen_s; /* seconds since it last said that it lives, by the database's clock */
+	bool alive;
+};
+int store_server_each(struct store *s, int (*cb)(const struct store_server *server, void *arg),
+		      void *arg);
+
+/*
+ * Is every row what the schema promises, does each refer to what is there, has each MAC one owner?
+ * REPORT is told each thing that is wrong in a sentence; *ret_n is how many. An error is one of
+ * looking. May run while servers are at work: what they change meanwhile may be told.
+ */
+int store_verify(struct store *s, void (*report)(const char *sentence, void *arg), void *arg,
+		 uint64_t *ret_n);
+
 void store_close(struct store *s);
 void store_closep(struct store **s);
 const char *store_error(const struct store *s);
@@ -189,13 +255,19 @@ int store_user_set_hash(struct store *s, const char *name, const char *hash);
 int store_user_set_disabled(struct store *s, const char *name, bool disabled);
 /* Everything but id, segment, name, hash and created. */
 int store_user_update(struct store *s, const struct store_user *user);
-/* Also deletes the user's workloads. -EBUSY while a live session exists. */
+/* Also deletes the user's workloads. -EBUSY while a live session, or a machine, exists. */
 int store_user_delete(struct store *s, const char *name);
 int store_user_each(struct store *s, int (*cb)(const struct store_user *user, void *arg),
 		    void *arg);
 
+/*
+ * Claims its MAC in the owner's segment; -EEXIST: the name, the device or the MAC is taken. Other
+ * users' workloads may have the MAC too; a machine, or a session on an instance in MAC mode, not.
+ */
 int store_workload_add(struct store *s, struct store_workload *w);
+/* -EXDEV: another server has it. */
 int store_workload_delete(struct store *s, const char *user, const char *name);
+/* Of this server. */
 int store_workload_each(struct store *s, int (*cb)(const struct store_workload *w, void *arg),
 			void *arg);
 
@@ -210,6 +282,7 @@ int store_machine_get(struct store *s, const char *user, const char *name,
 int store_machine_update(struct store *s, const struct store_machine *m);
 /* want and held; by id. */
 int store_machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held);
+/* -EXDEV: another server has it. */
 int store_machine_delete(struct store *s, const char *user, const char *name);
 /* Of this server. */
 int store_machine_each(struct store *s, int (*cb)(const struct store_machine *m, void *arg),
@@ -223,20 +296,24 @@ int store_machine_each(struct store *s, int (*cb)(const struct store_machine *m,
  */
 int store_mac_claim(struct store *s, uint32_t scope, const uint8_t mac[6], uint64_t session,
 		    uint64_t *ret_from);
-/* Only if SESSION has it. store_session_end_many releases all of a session's. */
+/*
+ * Only if SESSION has it: releasing what it has not is 0. store_session_end_many releases all of a
+ * session's.
+ */
 int store_mac_release(struct store *s, uint32_t scope, const uint8_t mac[6], uint64_t session);
 
 /*
  * Record a session; id is written back. One transaction: -EACCES where the user is disabled,
- * -ENOENT where it is gone, -EDQUOT where MAX_SESSIONS sessions of the user are live already.
- * `index` is the lowest one that no live session of the user holds.
+ * -ENOENT where it is gone, -EDQUOT where MAX_SESSIONS sessions of the user are live already, on
+ * this server and all that live. `index` is the lowest one that no live session of the user holds.
+ * -EEXIST: a live session of this server's instance has the VLAN id.
  */
 int store_session_begin(struct store *s, struct store_session *session, uint32_t max_sessions);
 /* Idempotent: ending an ended or unknown session is 0. */
 int store_session_end(struct store *s, uint64_t id, int64_t when);
 /* The same for N of them in one transaction. */
 int store_session_end_many(struct store *s, const uint64_t *ids, size_t n, int64_t when);
-/* Sessions that are live, and those that ended at ENDED_SINCE or later. */
+/* This server's sessions that are live, and those that ended at ENDED_SINCE or later. */
 int store_session_each_since(struct store *s, int64_t ended_since,
 			     int (*cb)(const struct store_session *session, void *arg), void *arg);
 int store_session_each_live(struct store *s,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A directory for a store of SQLite, and other hands on the same file. */
+/*
+ * A store on SQLite or on a MariaDB of the test's own, a new one for each test, and other hands on
+ * the same data.
+ */
 #ifndef SALLYPORT_SELFTESTS_STORE_FIXTURE_H
 #define SALLYPORT_SELFTESTS_STORE_FIXTURE_H
 
@@ -19,13 +22,21 @@
 
 #include "lib/cleanup.h"
 #include "loader/store/store_internal.h"
+#include "selftests/harness/mariadb.h"
 
 #define FIXTURE_TIMEOUT_MS 300
+#define FIXTURE_SERVER_TIMEOUT_MS 5000
 
 static char dir[64], path[96];
 
+/* Of the whole program; and a database for each test. */
+static struct mariadb fixture_server;
+static char fixture_database[32];
+static bool fixture_is_mysql;
+
 static inline int setup(void **state)
 {
+	fixture_is_mysql = false;
 	strcpy(dir, "/tmp/sp-store-XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
@@ -45,9 +56,74 @@ static inline int teardown(void **state)
 	return rmdir(dir);
 }
 
+static inline int start_mysql(void **state)
+{
+	return mariadb_new(&fixture_server) < 0 || mariadb_start(&fixture_server) < 0 ? -1 : 0;
+}
+
+static inline int stop_mysql(void **state)
+{
+	mariadb_free(&fixture_server);
+	return 0;
+}
+
+static inline struct store_options fixture_options(void)
+{
+	struct store_options o = {.path = path, .timeout_ms = FIXTURE_TIMEOUT_MS, .server = "here"};
+
+	if (fixture_is_mysql)
+		o = (struct store_options){.timeout_ms = FIXTURE_SERVER_TIMEOUT_MS,
+					   .server = "here",
+					   .mysql = {.socket = fixture_server.socket,
+						     .user = "root",
+						     .database = fixture_database}};
+	return o;
+}
+
+static inline int setup_mysql(void **state)
+{
+	static unsigned int n;
+	_cleanup_free_
+	char *error = NULL;
+	struct store_options o;
+	char sql[64];
+
+	fixture_is_mysql = true;
+	snprintf(fixture_database, sizeof(fixture_database), "store%u", n++);
+	snprintf(sql, sizeof(sql), "CREATE DATABASE %s", fixture_database);
+	mariadb_sql(&fixture_server, NULL, sql);
+	o = fixture_options();
+	if (store_init(&o, &error) == 0)
+		return 0;
+	print_error("%s\n", error);
+	return -1;
+}
+
+static inline int teardown_mysql(void **state)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "DROP DATABASE %s", fixture_database);
+	mariadb_sql(&fixture_server, NULL, sql);
+	return 0;
+}
+
+static inline struct store *open_as(const char *server)
+{
+	struct store_options o = fixture_options();
+	_cleanup_free_
+	char *error = NULL;
+	struct store *s = NULL;
+
+	o.server = server;
+	if (store_open(&o, &s, &error) < 0)
+		fail_msg("%s", error);
+	return s;
+}
+
 static inline struct store *open_or_fail(void)
 {
-	const struct store_options o = {.path = path, .timeout_ms = FIXTURE_TIMEOUT_MS};
+	const struct store_options o = fixture_options();
 	_cleanup_free_
 	char *error = NULL;
 	struct store *s = NULL;
@@ -60,7 +136,7 @@ static inline struct store *open_or_fail(void)
 /* What opening fails with, and that there are words for it. */
 static inline int open_error(void)
 {
-	const struct store_options o = {.path = path, .timeout_ms = FIXTURE_TIMEOUT_MS};
+	const struct store_options o = fixture_options();
 	_cleanup_(store_closep) struct store *s = NULL;
 	_cleanup_free_
 	char *error = NULL;
@@ -95,6 +171,10 @@ static inline void foreign(const char *sql)
 {
 	sqlite3 *db;
 
+	if (fixture_is_mysql) {
+		mariadb_sql(&fixture_server, fixture_database, sql);
+		return;
+	}
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	sqlite3_busy_timeout(db, 5000);
 	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
@@ -108,6 +188,8 @@ static inline int64_t foreign_number(const char *sql)
 	sqlite3 *db;
 	int64_t v;
 
+	if (fixture_is_mysql)
+		return mariadb_number(&fixture_server, fixture_database, sql);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
@@ -129,5 +211,11 @@ static inline void make_version_1(void)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST_MYSQL(f)                                                                              \
+	{                                                                                          \
+#f " on MariaDB", f, setup_mysql, teardown_mysql, NULL                             \
+	}
+/* The same of both. */
+#define TESTS(f) TEST(f), TEST_MYSQL(f)
 
 #endif

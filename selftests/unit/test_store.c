@@ -5,8 +5,19 @@
 static void test_users(void **state)
 {
 	/* Names are data: whatever they hold, they come back as they were. */
-	static const char *const names[] = {"alice", "x'; DROP TABLE user; --", "100%_\"",
-					    "\xc3\xa4\xe2\x82\xac"};
+	static const char *const names[] = {
+		"alice",
+		"Alice", /* somebody else */
+		"alice ",
+		"x'; DROP TABLE user; --",
+		"100%_\"`\\",
+		"\\' OR 1=1 -- ",
+		"\xc3\xa4\xe2\x82\xac",
+		"a\xcc\x88", /* the same to some collations */
+		"\xff\xfe\x80 no UTF-8 at all",
+		"\xf0\x9f\x98\x80\n\t\x01\x7f",
+		"sixty-three-bytes-0123456789-0123456789-0123456789-0123456789-x",
+	};
 	_cleanup_(store_closep) struct store *s = open_or_fail();
 	struct store_user u, got;
 
@@ -19,6 +30,10 @@ static void test_users(void **state)
 		assert_int_equal(store_user_add(s, &u), -EEXIST);
 	}
 	assert_int_equal(store_user_get(s, "nobody", &got), -ENOENT);
+	assert_int_equal(store_user_get(s, "ALICE", &got), -ENOENT);
+	assert_int_equal(store_user_get(s, "", &got), -ENOENT);
+	got = (struct store_user){.hash = "x"};
+	assert_int_equal(store_user_add(s, &got), -EINVAL); /* without a name */
 	assert_int_equal(store_user_set_disabled(s, "nobody", true), -ENOENT);
 	assert_int_equal(store_user_set_hash(s, "alice", "$y$new"), 0);
 	assert_int_equal(store_user_set_disabled(s, "alice", true), 0);
@@ -157,14 +172,20 @@ static void test_update(void **state)
 
 	add_user(s, "a", &u);
 	u.max_sessions = 3;
-	u.max_macs = 5;
+	u.max_macs = UINT32_MAX;
+	u.max_machines = 7;
+	u.max_memory_mib = 8192;
+	u.max_vcpus = 9;
 	u.disabled = true;
 	strcpy(u.address6, "fd00::1/64");
 	strcpy(u.hash, "must not be written");
 	assert_int_equal(store_user_update(s, &u), 0);
 	assert_int_equal(store_user_get(s, "a", &got), 0);
 	assert_int_equal(got.max_sessions, 3);
-	assert_int_equal(got.max_macs, 5);
+	assert_int_equal(got.max_macs, UINT32_MAX);
+	assert_int_equal(got.max_machines, 7);
+	assert_int_equal(got.max_memory_mib, 8192);
+	assert_int_equal(got.max_vcpus, 9);
 	assert_true(got.disabled);
 	assert_string_equal(got.address6, "fd00::1/64");
 	assert_string_equal(got.hash, "$y$x");
@@ -208,6 +229,149 @@ static void test_session_walk(void **state)
 	assert_int_equal(sum, x[0].id + x[1].id + x[2].id + x[3].id);
 }
 
+static struct store_machine a_machine(const char *user, const char *name, uint8_t n)
+{
+	struct store_machine m = {.origin = ORIGIN_IMAGE,
+				  .memory_mib = 512,
+				  .vcpus = 2,
+				  .policy = {.start = START_TRAFFIC,
+					     .ladder = "pause 10m then stop",
+					     .grace_s = STORE_DEFAULT,
+					     .idle_s = 0,
+					     .min_up_s = 60},
+				  .addresses = "10.8.0.7 fd00::7",
+				  .pinned = true,
+				  .want = 3,
+				  .held = true};
+
+	snprintf(m.user, sizeof(m.user), "%s", user);
+	snprintf(m.name, sizeof(m.name), "%s", name);
+	snprintf(m.domain, sizeof(m.domain), "sp-%s-%s \xff'", user, name);
+	m.uuid[15] = m.mac[5] = n;
+	m.mac[0] = 0x52;
+	return m;
+}
+
+static int count_machines(const struct store_machine *m, void *arg)
+{
+	assert_string_equal(m->server, "here");
+	(*(int *)arg)++;
+	return 0;
+}
+
+static void test_machines(void **state)
+{
+	_cleanup_(store_closep) struct store *s = open_or_fail();
+	struct store_machine m = a_machine("a", "web", 1), other, got;
+	struct store_user u, v;
+	int n = 0;
+
+	assert_int_equal(store_machine_add(s, &m), -ENOENT);
+	add_user(s, "a", &u);
+	add_user(s, "b", &v);
+	assert_int_equal(store_machine_add(s, &m), 0);
+	assert_true(m.id > 0 && m.user_id == u.id && m.segment == u.segment);
+	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
+	assert_memory_equal(&got, &m, sizeof(m));
+	assert_int_equal(store_machine_get(s, "b", "web", &got), -ENOENT);
+	/* Name, domain, UUID and MAC: one that is taken is enough. */
+	other = a_machine("a", "web", 2);
+	assert_int_equal(store_machine_add(s, &other), -EEXIST);
+	other = a_machine("a", "db", 2);
+	strcpy(other.domain, m.domain);
+	assert_int_equal(store_machine_add(s, &other), -EEXIST);
+	other = a_machine("b", "web", 2);
+	memcpy(other.uuid, m.uuid, sizeof(m.uuid));
+	assert_int_equal(store_machine_add(s, &other), -EEXIST);
+	other = a_machine("b", "web", 2);
+	memcpy(other.mac, m.mac, sizeof(m.mac));
+	assert_int_equal(store_machine_add(s, &other), -EEXIST);
+	assert_int_equal(other.id, 0);
+	other = a_machine("b", "web", 2);
+	assert_int_equal(store_machine_add(s, &other), 0);
+	assert_int_equal(store_machine_each(s, count_machines, &n), 0);
+	assert_int_equal(n, 2);
+	/* A user's machines are somebody's disks: they do not go by the way. */
+	assert_int_equal(store_user_delete(s, "a"), -EBUSY);
+	assert_int_equal(store_machine_delete(s, "a", "web"), 0);
+	assert_int_equal(store_machine_delete(s, "a", "web"), -ENOENT);
+	assert_int_equal(store_user_delete(s, "a"), 0);
+	assert_int_equal(foreign_number("SELECT count(*) FROM mac"), 2);
+}
+
+static void test_machine_changes(void **state)
+{
+	_cleanup_(store_closep) struct store *s = open_or_fail();
+	struct store_machine m = a_machine("a", "web", 1), want, got;
+	struct store_user u;
+
+	add_user(s, "a", &u);
+	assert_int_equal(store_machine_add(s, &m), 0);
+	want = m;
+	want.policy = (struct store_policy){.start = START_MANUAL,
+					    .ladder = "",
+					    .grace_s = 1,
+					    .idle_s = STORE_DEFAULT,
+					    .min_up_s = INT32_MAX};
+	memset(want.addresses, 0, sizeof(want.addresses));
+	want.pinned = false;
+	want.memory_mib = 4096;
+	want.vcpus = 1;
+	m = want;
+	strcpy(m.name, "must not be written");
+	m.mac[5] = 9;
+	assert_int_equal(store_machine_update(s, &m), 0);
+	assert_int_equal(store_machine_update(s, &m),
+			 0); /* what is the same is there all the same */
+	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
+	assert_memory_equal(&got, &want, sizeof(got));
+	assert_int_equal(store_machine_set_want(s, m.id, 5, false), 0);
+	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
+	assert_int_equal(got.want, 5);
+	assert_false(got.held);
+	assert_int_equal(store_machine_set_want(s, 4711, 5, false), -ENOENT);
+	m.id = 4711;
+	assert_int_equal(store_machine_update(s, &m), -ENOENT);
+}
+
+static void test_itself(void **state)
+{
+	_cleanup_(store_closep) struct store *s = open_or_fail();
+
+	assert_int_equal(store_check(s), 0);
+	assert_int_equal(store_try(s), 0);
+	assert_int_equal(store_alive(s), 0);
+	assert_int_equal(store_is_shared(s), fixture_is_mysql);
+	assert_non_null(strstr(store_describe(s), fixture_is_mysql ? "MariaDB 1" : "SQLite 3"));
+	assert_string_equal(store_error(s), "no error");
+	assert_string_equal(store_error(NULL), "not open");
+}
+
+/* The paper's Table I: a user's addresses are those that the sessions have. */
+static void test_table_one(void **state)
+{
+	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 0xab}, {2, 0, 0, 0, 0, 1}};
+	_cleanup_(store_closep) struct store *s = open_or_fail();
+	struct store_session x;
+	struct store_user u;
+	uint64_t from;
+
+	add_user(s, "user1", &u);
+	assert_int_equal(foreign_number("SELECT count(*) FROM users WHERE mac_addr IS NULL AND "
+					"user_id = 1 AND username = 'user1' AND password = '$y$x' "
+					"AND ip_addr = '10.0.0.1/24'"),
+			 1);
+	x = a_session(&u, 2);
+	assert_int_equal(store_session_begin(s, &x, 9), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(store_mac_claim(s, u.segment, macs[i], x.id, &from), 0);
+	assert_int_equal(foreign_number("SELECT count(*) FROM users WHERE "
+					"mac_addr = '02:00:00:00:00:01 02:00:00:00:00:ab'"),
+			 1);
+	assert_int_equal(store_session_end(s, x.id, 5), 0);
+	assert_int_equal(foreign_number("SELECT count(*) FROM users WHERE mac_addr IS NULL"), 1);
+}
+
 static int count_audit(int64_t when, const char *who, const char *what, const char *object,
 		       const char *detail, void *arg)
 {
@@ -231,10 +395,14 @@ static void test_audit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_users),	 TEST(test_update),   TEST(test_nested),
-		TEST(test_workloads),	 TEST(test_sessions), TEST(test_segments_are_not_reused),
-		TEST(test_session_walk), TEST(test_private),  TEST(test_audit),
+		TESTS(test_users),	  TESTS(test_update),
+		TESTS(test_nested),	  TESTS(test_workloads),
+		TESTS(test_machines),	  TESTS(test_machine_changes),
+		TESTS(test_sessions),	  TESTS(test_segments_are_not_reused),
+		TESTS(test_session_walk), TESTS(test_table_one),
+		TESTS(test_itself),	  TESTS(test_audit),
+		TEST(test_private),
 	};
 
-	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("store", tests, start_mysql, stop_mysql);
 }

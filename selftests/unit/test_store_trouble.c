@@ -202,11 +202,11 @@ static void test_killed_writer(void **state)
 			assert_int_equal(store_user_get(s, name, &u), 0);
 		}
 		/* What was not acknowledged may be there, but whole: one at most of each. */
-		assert_true(foreign_number("SELECT max(id) FROM user") <= last + round);
+		assert_true(foreign_number("SELECT max(user_id) FROM user") <= last + round);
 		next = last + 2;
 	}
 	assert_int_equal(foreign_number("SELECT count(*) FROM session WHERE user_id NOT IN "
-					"(SELECT id FROM user)"),
+					"(SELECT user_id FROM user)"),
 			 0);
 	assert_int_equal(foreign_number("SELECT count(*) FROM pragma_integrity_check "
 					"WHERE integrity_check = 'ok'"),
@@ -224,7 +224,7 @@ static int fill_disk(void)
 	int r;
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("tmpfs", dir, "tmpfs", 0, "size=256k") < 0)
+	    mount("tmpfs", dir, "tmpfs", 0, "size=512k") < 0)
 		return 2;
 	s = open_or_fail();
 	for (;; n++) {
@@ -313,7 +313,7 @@ static void test_not_ours(void **state)
 	store_close(open_or_fail());
 	foreign("PRAGMA user_version = 99");
 	assert_int_equal(open_error(), -EPROTONOSUPPORT);
-	foreign("PRAGMA user_version = 2; CREATE INDEX operators_own ON audit (who)");
+	foreign("PRAGMA user_version = 3; CREATE INDEX operators_own ON audit (who)");
 	assert_int_equal(open_error(), 0);
 }
 
@@ -401,13 +401,13 @@ static void test_rows_distrusted(void **state)
 		const char *sql;
 		const char *table;
 	} rows[] = {
-		{"UPDATE user SET name = printf('%.*c', 64, 'x')", "user"},
-		{"UPDATE user SET hash = printf('%.*c', 384, 'x')", "user"},
-		{"UPDATE user SET name = CAST(x'610062' AS TEXT)", "user"},
+		{"UPDATE user SET username = printf('%.*c', 64, 'x')", "user"},
+		{"UPDATE user SET password = printf('%.*c', 384, 'x')", "user"},
+		{"UPDATE user SET username = CAST(x'610062' AS TEXT)", "user"},
 		{"UPDATE user SET max_macs = 4294967296", "user"},
 		{"UPDATE user SET disabled = 2", "user"},
-		{"UPDATE workload SET mac = x'0200000000'", "workload"},
-		{"UPDATE workload SET mac = x''", "workload"},
+		{"UPDATE workload SET mac_addr = x'0200000000'", "workload"},
+		{"UPDATE workload SET mac_addr = x''", "workload"},
 		{"UPDATE workload SET ifname = 'sixteen-bytes-xx'", "workload"},
 		{"UPDATE session SET vid = 4095", "session"},
 		{"UPDATE session SET trusted_port = 65536", "session"},

@@ -73,7 +73,8 @@ endif
 STD := -std=gnu11 $(WARN)
 
 LIB_LIBS    := -ljansson
-LOADER_PKG  := libbpf libsystemd sqlite3 mysqlclient libcrypt libnl-3.0 libnl-route-3.0 jansson inih
+LOADER_PKG  := libbpf libsystemd sqlite3 mysqlclient libcrypt libnl-3.0 libnl-route-3.0 jansson inih \
+	libvirt libxml-2.0
 LOADER_LIBS = $(shell $(PKG_CONFIG) --libs $(LOADER_PKG)) -lelf -lz -lpthread
 CPPFLAGS    += $(shell $(PKG_CONFIG) --cflags $(LOADER_PKG) 2>/dev/null)
 
@@ -172,7 +173,7 @@ $(FUZZ_BIN): $(O)/selftests/fuzz/%: $(O)/fuzzobj/selftests/fuzz/%.o $(O)/libfuzz
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LOADER_LIBS) $(LIB_LIBS)
 
--include $(shell find $(O) -path $(O)/vm -prune -o -type f -name '*.d' -print 2>/dev/null)
+-include $(shell find $(O) \( -path $(O)/vm -o -path $(O)/kernel -o -path $(O)/guest \) -prune -o -type f -name '*.d' -print 2>/dev/null)
 
 .PHONY: unit-bins prog-bins fuzz-bins bench-bins
 unit-bins: $(UNIT_BIN)

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 
-from . import tap
+from . import cgroups, tap
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -31,6 +31,7 @@ PR_SET_PDEATHSIG = 1
 STATE = "/run/lab"  # inside the world: logs, sockets, stores
 
 host_pid = 0  # of the world's init, as the host sees it: for nsenter
+cgroup = ""  # the group that is the world's where it wants one, in every hierarchy
 
 
 def _call(name, *args):
@@ -171,7 +172,7 @@ def _host_things():
         things.add("pin /sys/fs/bpf/sallyport")
     if os.path.exists(STATE):
         things.add("directory " + STATE)
-    return things
+    return things | cgroups.left()
 
 
 def leaks(spaces, before):
@@ -195,6 +196,9 @@ class Outcome:
 
 def run(fn, *args):
     """Run FN(*ARGS) in a world of its own, and look whether anything of it stayed."""
+    global cgroup
+    cgroup = cgroups.own_name(os.getpid())
+    cgroups.remove(cgroup)  # and what a script that was killed left
     before = _host_things()
     sys.stdout.flush()
     r, w = os.pipe()
@@ -220,6 +224,7 @@ def run(fn, *args):
             continue
     with os.fdopen(r) as f:
         spaces = f.read().split()
+    cgroups.remove(cgroup)  # its processes are gone
     left = leaks(spaces, before) if spaces else ["no world was made"]
     return Outcome(status, left, status == 130)
 

@@ -9,7 +9,7 @@
 #include "world.h"
 
 #define MODEL_ETH 14 /* an Ethernet header */
-#define MODEL_PAYLOAD_MAX 512
+#define MODEL_PAYLOAD_MAX 2034
 #define MODEL_ANSWER_MAX 86
 
 struct model_frame {

@@ -301,7 +301,7 @@ static enum sp_reason guard_nd_options(const struct told *t)
 	for (; at < t->upper_len; n++) {
 		const uint8_t *o = t->upper + at;
 
-		if (n == 17 || t->upper_len - at < 8 || o[1] == 0)
+		if (n == 16 || t->upper_len - at < 8 || o[1] == 0)
 			return SP_R_BAD_HEADERS;
 		if ((o[0] == 1 || o[0] == 2) &&
 		    (o[1] != 1 || memcmp(o + 2, t->b + SP_MAC_LEN, SP_MAC_LEN) != 0 ||

@@ -14,6 +14,27 @@
 
 const uint8_t model_payload[4] = {0x60, 101, 0x08, 0x00};
 
+struct model_frame model_frame_of(enum world_dev dev, uint16_t vid, int dst, enum world_mac src,
+				  const struct shape *s)
+{
+	struct model_frame f = {.dev = dev, .tag_proto = vid ? VLAN : 0, .tci = vid};
+	uint8_t bytes[SHAPE_MAX], ip[16];
+
+	if (dst == MODEL_SOLICITED) {
+		shape_address(s->dst, ip);
+		f.dst[0] = f.dst[1] = 0x33;
+		memcpy(f.dst + 2, ip + 12, 4);
+	} else {
+		memcpy(f.dst, world_mac[dst], SP_MAC_LEN);
+	}
+	memcpy(f.src, world_mac[src], SP_MAC_LEN);
+	f.len = (uint16_t)shape_bytes(s, f.dst, f.src, bytes);
+	f.proto = (uint16_t)(bytes[12] << 8 | bytes[13]);
+	f.payload_len = f.len - MODEL_ETH;
+	memcpy(f.payload, bytes + MODEL_ETH, f.payload_len);
+	return f;
+}
+
 size_t model_bytes(const struct model_frame *f, uint8_t *buf)
 {
 	const uint8_t *payload = f->payload_len ? f->payload : model_payload;

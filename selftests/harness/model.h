@@ -6,10 +6,11 @@
 #ifndef SALLYPORT_SELFTESTS_MODEL_H
 #define SALLYPORT_SELFTESTS_MODEL_H
 
+#include "shape.h"
 #include "world.h"
 
 #define MODEL_ETH 14 /* an Ethernet header */
-#define MODEL_PAYLOAD_MAX 2034
+#define MODEL_PAYLOAD_MAX (SHAPE_MAX - MODEL_ETH)
 #define MODEL_ANSWER_MAX 86
 
 struct model_frame {
@@ -27,6 +28,12 @@ struct model_frame {
 
 /* What other frames have behind their Ethernet header: a tag's 16 bits, VLAN id 101, and IPv4. */
 extern const uint8_t model_payload[4];
+
+#define MODEL_SOLICITED _M_MACS /* 33:33 and the last of the IPv6 destination: RFC 2464 */
+
+/* What shape S is between two MAC addresses of the world: DST is an enum world_mac or the above. */
+struct model_frame model_frame_of(enum world_dev dev, uint16_t vid, int dst, enum world_mac src,
+				  const struct shape *s);
 
 /* The bytes, from the Ethernet header on, without the tag: their number. */
 size_t model_bytes(const struct model_frame *f, uint8_t *buf);

@@ -176,6 +176,19 @@ int net_packet_open(const char *netns, const char *ifname)
 	return fd;
 }
 
+int net_packet_vnet_open(const char *netns, const char *ifname)
+{
+	_cleanup_close_
+	int fd = net_packet_open(netns, ifname);
+	int on = 1;
+
+	if (fd < 0)
+		return fd;
+	if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
 /* -EAGAIN when nothing came in time. */
 static int wait_for(int fd, int timeout_ms)
 {
@@ -255,4 +268,26 @@ ssize_t net_vnet_recv(int fd, struct virtio_net_hdr *header, uint8_t *buf, size_
 	if (n < 0)
 		return -errno;
 	return n < (ssize_t)sizeof(ignored) ? -EBADMSG : n - (ssize_t)sizeof(ignored);
+}
+
+ssize_t net_packet_vnet_recv(int fd, struct virtio_net_hdr *header, uint8_t *buf, size_t size,
+			     int timeout_ms)
+{
+	for (;;) {
+		struct iovec iov[2] = {{header, sizeof(*header)}, {buf, size}};
+		struct sockaddr_ll from;
+		struct msghdr msg = {.msg_name = &from,
+				     .msg_namelen = sizeof(from),
+				     .msg_iov = iov,
+				     .msg_iovlen = 2};
+		ssize_t n = wait_for(fd, timeout_ms);
+
+		if (n < 0)
+			return n;
+		n = recvmsg(fd, &msg, 0);
+		if (n < 0)
+			return -errno;
+		if (from.sll_pkttype != PACKET_OUTGOING)
+			return n - (ssize_t)sizeof(*header);
+	}
 }

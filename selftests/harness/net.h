@@ -39,6 +39,9 @@ int net_vnet_open(const char *name, int queue);
 /* A raw socket on a device of namespace NETNS (NULL: this one), with a large buffer. */
 int net_packet_open(const char *netns, const char *ifname);
 
+/* One whose frames have a virtio header before them, so that they need not be cut up or summed. */
+int net_packet_vnet_open(const char *netns, const char *ifname);
+
 /*
  * One frame, without waiting more than TIMEOUT_MS: its length; -EAGAIN: none. A tag that the kernel
  * has taken off is put back. Frames that this host sent are skipped.
@@ -47,11 +50,13 @@ ssize_t net_packet_recv(int fd, uint8_t *buf, size_t size, int timeout_ms);
 ssize_t net_tap_recv(int fd, uint8_t *buf, size_t size, int timeout_ms);
 
 /*
- * One frame and its header, which may be NULL: plain out, ignored in. Frames and headers as they
- * are on this machine (struct virtio_net_hdr, no VIRTIO_F_VERSION_1).
+ * One frame and its header, which may be NULL: plain out, ignored in. Headers are in this machine's
+ * byte order. Sockets send by net_vnet_send as well.
  */
 struct virtio_net_hdr;
 ssize_t net_vnet_send(int fd, const struct virtio_net_hdr *header, const uint8_t *frame, size_t n);
+ssize_t net_packet_vnet_recv(int fd, struct virtio_net_hdr *header, uint8_t *buf, size_t size,
+			     int timeout_ms);
 ssize_t net_vnet_recv(int fd, struct virtio_net_hdr *header, uint8_t *buf, size_t size,
 		      int timeout_ms);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Everything that can be counted, before a frame and after it: did what should move, and no more? */
+/* Everything that can be counted, before a frame and after it: did what should move, and no more?
+ */
 #ifndef SALLYPORT_SELFTESTS_TALLY_H
 #define SALLYPORT_SELFTESTS_TALLY_H
 

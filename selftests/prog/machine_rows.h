@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rows of test_machine.c. ROW(name, device, VLAN id, to, from, what is in it, outcome); WRONG_ROW:
- * the expectation is false. What is in it: the shapes of selftests/harness/shape.h. IP addresses are
- * those of world_addresses: 10.6.0.N and fd06::N are machine 30 + N's; .99, ::99 nobody's.
+ * The rows of test_machine.c. ROW(name, device, VLAN id, to, from, what is in it, outcome);
+ * WRONG_ROW: the expectation is false. What is in it: the shapes of selftests/harness/shape.h. IP
+ * addresses are those of world_addresses: 10.6.0.N and fd06::N are machine 30 + N's; .99, ::99
+ * nobody's.
  */
 /* clang-format off */
 

@@ -23,6 +23,7 @@
 #include "selftests/harness/draw.h"
 #include "selftests/harness/net.h"
 #include "selftests/harness/probe.h"
+#include "selftests/harness/shape.h"
 
 #define FRAMES 1000000
 #define FULL_CHECK_EVERY 4096
@@ -278,6 +279,54 @@ static void test_can_fail(void **state)
 	assert_null(check_all());
 }
 
+/* The same for what only machines have: an answer, a parked frame, a notice. */
+static void test_can_fail_machine(void **state)
+{
+	const struct shape shapes[] = {
+		{SHAPE_ARP, .a = 1, .lla = world_mac[M_N6], .src = "10.6.0.62", .dst = "10.6.0.3"},
+		{SHAPE_UDP, .a = 1, .b = 2, .src = "10.6.0.62", .dst = "10.6.0.3"},
+	};
+	struct model_frame f = {.dev = W_NET6};
+
+	memcpy(f.src, world_mac[M_N6], SP_MAC_LEN);
+	memcpy(f.dst, world_mac[M_M3], SP_MAC_LEN);
+	for (int point = 0; point < 5; point++) {
+		typeof(total) before = total;
+		struct model_result right, r;
+		uint8_t bytes[SHAPE_MAX];
+
+		f.len = (uint16_t)shape_bytes(&shapes[point > 1], f.dst, f.src, bytes);
+		f.proto = point > 1 ? 0x0800 : 0x0806;
+		f.payload_len = f.len - MODEL_ETH;
+		memcpy(f.payload, bytes + MODEL_ETH, f.payload_len);
+		awaken();
+		model_steer(&world, &f, &right);
+		assert_int_equal(right.reason, SP_R_NONE);
+		r = right;
+		switch (point) {
+		case 0:
+			r.answer[41] ^= 1;
+			break;
+		case 1:
+			r.answer_len = 0;
+			break;
+		case 2:
+			r.parked = false;
+			break;
+		case 3:
+			r.n_notices = 0;
+			break;
+		case 4:
+			r.notices[0].from_port++;
+			break;
+		}
+		assert_non_null(check_steer(&f, &r));
+		total = before;
+		expect(&f, &right, true);
+	}
+	assert_null(check_all());
+}
+
 static int setup(void **state)
 {
 	const struct world_options options = {.live = false};
@@ -313,6 +362,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_can_fail),
+		cmocka_unit_test(test_can_fail_machine),
 		cmocka_unit_test(test_agree),
 	};
 

@@ -263,7 +263,7 @@ static void test_egress(void **state)
 static void test_complete(void **state)
 {
 	for (unsigned int r = 1; r < _SP_R_MAX; r++) {
-		bool found = r == SP_R_NOT_OURS || /* test_egress */
+		bool found = r == SP_R_NOT_OURS ||			       /* test_egress */
 			     r == SP_R_CLONE_FAILED || r == SP_R_TAG_FAILED || /* test_copy_fails */
 			     r >= SP_R_ASLEEP;				       /* test_machine.c */
 

@@ -35,7 +35,10 @@ find_asked(const struct sp_bind *bind, __u32 sleeper, const union addr *target, 
 	return a;
 }
 
-/* The way back to where a frame came from; NULL: there is none. */
+/*
+ * The way back to where a frame came from; NULL: there is none. That the daemon holds its sender to
+ * be asleep does not matter: it is awake.
+ */
 static __always_inline const struct sp_dst *find_source(const struct frame *f,
 							const struct sp_bind *bind)
 {
@@ -44,7 +47,7 @@ static __always_inline const struct sp_dst *find_source(const struct frame *f,
 
 	__builtin_memcpy(key.mac, f->src, SP_MAC_LEN);
 	d = bpf_map_lookup_elem(&fdb, &key);
-	if (!d || d->port != bind->port || (d->flags & (SP_F_CLOSED | SP_F_ASLEEP)))
+	if (!d || d->port != bind->port || (d->flags & SP_F_CLOSED))
 		return NULL;
 	return d;
 }

@@ -110,7 +110,7 @@ judge_nd_options(struct __sk_buff *skb, const struct packet *p, const __u8 mac[S
 	o.at = p->l4 + fixed;
 	o.end = p->l4 + p->l4_len;
 	__builtin_memcpy(o.mac, mac, SP_MAC_LEN);
-	bpf_loop(ND_OPTIONS_MAX + 1, judge_option, &o, 0);
+	bpf_loop(ND_OPTIONS_MAX, judge_option, &o, 0);
 	if (!o.reason && o.at != o.end)
 		return SP_R_BAD_HEADERS;
 	return o.reason;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "model_machine.h"
 
 #define VLAN 0x8100
 #define SERVICE_VLAN 0x88a8
@@ -12,6 +13,42 @@
 #define VID(tci) ((tci)&0xfff)
 
 const uint8_t model_payload[4] = {0x60, 101, 0x08, 0x00};
+
+struct model_frame model_frame_of(enum world_dev dev, uint16_t vid, int dst, enum world_mac src,
+				  const struct shape *s)
+{
+	struct model_frame f = {.dev = dev, .tag_proto = vid ? VLAN : 0, .tci = vid};
+	uint8_t bytes[SHAPE_MAX], ip[16];
+
+	if (dst == MODEL_SOLICITED) {
+		shape_address(s->dst, ip);
+		f.dst[0] = f.dst[1] = 0x33;
+		memcpy(f.dst + 2, ip + 12, 4);
+	} else {
+		memcpy(f.dst, world_mac[dst], SP_MAC_LEN);
+	}
+	memcpy(f.src, world_mac[src], SP_MAC_LEN);
+	f.len = (uint16_t)shape_bytes(s, f.dst, f.src, bytes);
+	f.proto = (uint16_t)(bytes[12] << 8 | bytes[13]);
+	f.payload_len = f.len - MODEL_ETH;
+	memcpy(f.payload, bytes + MODEL_ETH, f.payload_len);
+	return f;
+}
+
+size_t model_bytes(const struct model_frame *f, uint8_t *buf)
+{
+	const uint8_t *payload = f->payload_len ? f->payload : model_payload;
+	size_t n = f->payload_len ?: sizeof(model_payload);
+
+	memcpy(buf, f->dst, SP_MAC_LEN);
+	memcpy(buf + SP_MAC_LEN, f->src, SP_MAC_LEN);
+	buf[2 * SP_MAC_LEN] = (uint8_t)(f->proto >> 8);
+	buf[2 * SP_MAC_LEN + 1] = (uint8_t)f->proto;
+	/* A pattern, so that a byte out of place is seen. */
+	for (size_t i = 0; i + MODEL_ETH < f->len; i++)
+		buf[MODEL_ETH + i] = i < n ? payload[i] : (uint8_t)(i * 7);
+	return f->len;
+}
 
 static bool is_group(const uint8_t *mac)
 {
@@ -132,6 +169,10 @@ static void to_group(const struct world *w, const struct model_frame *f, uint32_
 		ret->reason = SP_R_DST_RESERVED;
 		return;
 	}
+	if (model_answer_group(f, segment, ret)) {
+		ret->group = false;
+		return;
+	}
 	for (size_t i = 0; i < n; i++) {
 		if (list[i].port == ret->charged || (list[i].flags & SP_F_CLOSED))
 			continue;
@@ -160,9 +201,13 @@ static void to_one(const struct world *w, const struct model_frame *f, uint32_t 
 			ret->reason = SP_R_PORT_DOWN;
 		else if (!fits(f, &d))
 			ret->reason = SP_R_TOO_LONG;
-		else {
+		else if (n->flags & SP_F_ASLEEP) {
+			ret->reason = SP_R_NONE;
+			model_to_sleeper(w, f, segment, world_machine_of(n->port), ret);
+		} else {
 			ret->reason = SP_R_NONE;
 			ret->dst[ret->n_dst++] = d;
+			model_notice(w, n->port, SP_WATCH_TO, NULL, ret);
 		}
 		return;
 	}
@@ -171,13 +216,38 @@ static void to_one(const struct world *w, const struct model_frame *f, uint32_t 
 void model_steer(const struct world *w, const struct model_frame *f, struct model_result *ret)
 {
 	const struct world_node *from = sender(f, ret);
+	const struct world_machine *self = from ? world_machine_of(from->port) : NULL;
 
 	if (from == NULL)
+		return;
+	if (self && self->port == WORLD_FLOODER)
+		ret->reason = SP_R_POLICED;
+	else if (self)
+		ret->reason = model_guard_machine(w, self, f, ret);
+	if (ret->reason)
 		return;
 	if (is_group(f->dst))
 		to_group(w, f, from->segment, ret);
 	else
 		to_one(w, f, from->segment, ret);
+	if (ret->answer_len)
+		memcpy(&ret->dst[ret->n_dst++], &(struct sp_dst){.port = from->port},
+		       sizeof(struct sp_dst));
+	else if (self && !ret->reason && !ret->parked)
+		model_notice(w, self->port, SP_WATCH_FROM, NULL, ret);
+}
+
+void model_remember(struct world *w, const struct model_result *r)
+{
+	static const uint32_t bits[] = {[SP_NOTICE_TO] = SP_WATCH_TO,
+					[SP_NOTICE_FROM] = SP_WATCH_FROM,
+					[SP_NOTICE_ADDRESS] = SP_WATCH_ADDRESS};
+
+	for (size_t i = 0; i < r->n_notices; i++)
+		if (r->notices[i].kind == SP_NOTICE_PARKED)
+			w->parked[r->notices[i].port]++;
+		else
+			w->watch[r->notices[i].port] &= ~bits[r->notices[i].kind];
 }
 
 /* XDP has no metadata: what a tc program finds behind no tag is the tag itself here. */
@@ -212,6 +282,6 @@ void model_guard(const struct world *w, const struct model_frame *f, struct mode
 		return;
 	}
 	from = sender(&seen, ret);
-	if (from != NULL && from->port == WORLD_POLICED)
+	if (from != NULL && (from->port == WORLD_POLICED || from->port == WORLD_FLOODER))
 		ret->reason = SP_R_POLICED;
 }

@@ -8,6 +8,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -17,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -119,6 +121,31 @@ int net_tap_open(const char *name)
 	return TAKE_FD(fd);
 }
 
+int net_vnet_open(const char *name, int queue)
+{
+	struct ifreq ifr = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | queue)};
+	_cleanup_close_
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0 ||
+	    ioctl(fd, TUNSETOFFLOAD, (unsigned long)(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+ssize_t net_vnet_send(int fd, const struct virtio_net_hdr *header, const uint8_t *frame, size_t n)
+{
+	const struct virtio_net_hdr none = {.flags = 0};
+	struct iovec iov[2] = {{(void *)(header ? header : &none), sizeof(none)},
+			       {(void *)frame, n}};
+	ssize_t r = writev(fd, iov, 2);
+
+	return r < 0 ? -errno : r - (ssize_t)sizeof(none);
+}
+
 static int packet_open(const char *ifname)
 {
 	struct sockaddr_ll addr = {.sll_family = AF_PACKET,
@@ -147,6 +174,19 @@ int net_packet_open(const char *netns, const char *ifname)
 	fd = packet_open(ifname);
 	net_leave(old);
 	return fd;
+}
+
+int net_packet_vnet_open(const char *netns, const char *ifname)
+{
+	_cleanup_close_
+	int fd = net_packet_open(netns, ifname);
+	int on = 1;
+
+	if (fd < 0)
+		return fd;
+	if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) < 0)
+		return -errno;
+	return TAKE_FD(fd);
 }
 
 /* -EAGAIN when nothing came in time. */
@@ -213,4 +253,41 @@ ssize_t net_tap_recv(int fd, uint8_t *buf, size_t size, int timeout_ms)
 		return n;
 	n = read(fd, buf, size);
 	return n < 0 ? -errno : n;
+}
+
+ssize_t net_vnet_recv(int fd, struct virtio_net_hdr *header, uint8_t *buf, size_t size,
+		      int timeout_ms)
+{
+	struct virtio_net_hdr ignored;
+	struct iovec iov[2] = {{header ? header : &ignored, sizeof(ignored)}, {buf, size}};
+	ssize_t n = wait_for(fd, timeout_ms);
+
+	if (n < 0)
+		return n;
+	n = readv(fd, iov, 2);
+	if (n < 0)
+		return -errno;
+	return n < (ssize_t)sizeof(ignored) ? -EBADMSG : n - (ssize_t)sizeof(ignored);
+}
+
+ssize_t net_packet_vnet_recv(int fd, struct virtio_net_hdr *header, uint8_t *buf, size_t size,
+			     int timeout_ms)
+{
+	for (;;) {
+		struct iovec iov[2] = {{header, sizeof(*header)}, {buf, size}};
+		struct sockaddr_ll from;
+		struct msghdr msg = {.msg_name = &from,
+				     .msg_namelen = sizeof(from),
+				     .msg_iov = iov,
+				     .msg_iovlen = 2};
+		ssize_t n = wait_for(fd, timeout_ms);
+
+		if (n < 0)
+			return n;
+		n = recvmsg(fd, &msg, 0);
+		if (n < 0)
+			return -errno;
+		if (from.sll_pkttype != PACKET_OUTGOING)
+			return n - (ssize_t)sizeof(*header);
+	}
 }

@@ -30,8 +30,17 @@ void net_leave(int old);
 /* A tap, made or taken over, non-blocking as OpenVPN has it; gone when closed. */
 int net_tap_open(const char *name);
 
+/*
+ * The same with a virtio header before each frame, as QEMU has it; QUEUE: IFF_MULTI_QUEUE or 0. The
+ * device takes checksums and segments that are left to it.
+ */
+int net_vnet_open(const char *name, int queue);
+
 /* A raw socket on a device of namespace NETNS (NULL: this one), with a large buffer. */
 int net_packet_open(const char *netns, const char *ifname);
+
+/* One whose frames have a virtio header before them, so that they need not be cut up or summed. */
+int net_packet_vnet_open(const char *netns, const char *ifname);
 
 /*
  * One frame, without waiting more than TIMEOUT_MS: its length; -EAGAIN: none. A tag that the kernel
@@ -39,5 +48,16 @@ int net_packet_open(const char *netns, const char *ifname);
  */
 ssize_t net_packet_recv(int fd, uint8_t *buf, size_t size, int timeout_ms);
 ssize_t net_tap_recv(int fd, uint8_t *buf, size_t size, int timeout_ms);
+
+/*
+ * One frame and its header, which may be NULL: plain out, ignored in. Headers are in this machine's
+ * byte order. Sockets send by net_vnet_send as well.
+ */
+struct virtio_net_hdr;
+ssize_t net_vnet_send(int fd, const struct virtio_net_hdr *header, const uint8_t *frame, size_t n);
+ssize_t net_packet_vnet_recv(int fd, struct virtio_net_hdr *header, uint8_t *buf, size_t size,
+			     int timeout_ms);
+ssize_t net_vnet_recv(int fd, struct virtio_net_hdr *header, uint8_t *buf, size_t size,
+		      int timeout_ms);
 
 #endif

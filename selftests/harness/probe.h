@@ -20,6 +20,8 @@ struct testwrap_bpf;
 struct prober {
 	struct world *world;
 	struct testwrap_bpf *wrap;
+	uint8_t out[PROBE_MAX]; /* what probe_steer's frame is afterwards, without its tag */
+	size_t out_len;
 };
 
 int prober_open(struct prober *p, struct world *w);
@@ -28,8 +30,11 @@ void prober_close(struct prober *p);
 /* The frame's bytes, tag included where TAGGED: their number. */
 size_t probe_bytes(const struct model_frame *f, uint8_t buf[PROBE_MAX], bool tagged);
 
-/* The program's verdict, or a negative errno. */
-int probe_steer(const struct prober *p, const struct model_frame *f);
+/*
+ * The verdict of the program that is at the ingress of the frame's port, or a negative errno; what
+ * the guard makes of it.
+ */
+int probe_steer(struct prober *p, const struct model_frame *f);
 int probe_guard(const struct prober *p, const struct model_frame *f);
 
 /*
@@ -38,5 +43,13 @@ int probe_guard(const struct prober *p, const struct model_frame *f);
  */
 const char *probe_check_copies(const struct prober *p, const struct model_frame *f,
 			       const struct model_result *expected);
+
+/* After probe_steer: is the frame what EXPECTED says that it became, where it was redirected? */
+const char *probe_check_out(const struct prober *p, const struct model_frame *f,
+			    const struct model_result *expected);
+
+/* The notices since the last time: those that EXPECTED says, no others, and in this order? */
+const char *probe_check_notices(struct prober *p, const struct model_frame *f,
+				const struct model_result *expected, uint32_t segment);
 
 #endif

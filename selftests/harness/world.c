@@ -11,6 +11,7 @@
 #include "lib/cleanup.h"
 #include "link.h"
 #include "net.h"
+#include "shape.h"
 
 const uint8_t world_mac[_M_MACS][SP_MAC_LEN] = {
 	[M_A1] = {2, 0, 0, 0, 1, 1},
@@ -24,6 +25,16 @@ const uint8_t world_mac[_M_MACS][SP_MAC_LEN] = {
 	[M_L1] = {2, 0, 0, 0, 5, 1},
 	[M_P1] = {2, 0, 0, 0, 6, 1},
 	[M_Q1] = {2, 0, 0, 0, 7, 1},
+	[M_V6] = {2, 0, 0, 0, 0x61, 1},
+	[M_T6] = {2, 0, 0, 0, 0x61, 3},
+	[M_N6] = {2, 0, 0, 0, 0x62, 1},
+	[M_M1] = {2, 0, 0, 0, 0x63, 1},
+	[M_M2] = {2, 0, 0, 0, 0x63, 2},
+	[M_M3] = {2, 0, 0, 0, 0x63, 3},
+	[M_M4] = {2, 0, 0, 0, 0x63, 4},
+	[M_M5] = {2, 0, 0, 0, 0x63, 5},
+	[M_M6] = {2, 0, 0, 0, 0x63, 6},
+	[M_M7] = {2, 0, 0, 0, 0x63, 7},
 	[M_NOBODY] = {2, 0, 0, 0, 9, 9},
 	[M_ZERO] = {0},
 	[M_BROADCAST] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
@@ -34,19 +45,24 @@ const uint8_t world_mac[_M_MACS][SP_MAC_LEN] = {
 };
 
 const char *const world_dev_name[_W_DEVS] = {
-	[W_VLAN] = "w-vlan",   [W_MAC] = "w-mac",	 [W_NET1] = "w-net1",
-	[W_NET2] = "w-net2",   [W_NET3] = "w-net3",	 [W_CLOSED] = "w-closed",
-	[W_SMALL] = "w-small", [W_STRANGER] = "w-other",
+	[W_VLAN] = "w-vlan",	   [W_MAC] = "w-mac",	     [W_NET1] = "w-net1",
+	[W_NET2] = "w-net2",	   [W_NET3] = "w-net3",	     [W_CLOSED] = "w-closed",
+	[W_SMALL] = "w-small",	   [W_STRANGER] = "w-other", [W_NET6] = "w-net6",
+	[W_PINNED] = "w-pinned",   [W_FREE] = "w-free",	     [W_ASLEEP] = "w-asleep",
+	[W_BOOTING] = "w-booting", [W_ROUTER] = "w-router",  [W_FULL] = "w-full",
+	[W_FLOODER] = "w-flooder", [W_OTHER] = "w-seven",
 };
 
-#define NETNS_PORT(d, number, seg, fl, len)                                                        \
+#define PORT(d, number, seg, what, fl, len)                                                        \
 	{                                                                                          \
 		(d),                                                                               \
 		{                                                                                  \
-			.port = (number), .segment = (seg), .kind = SP_PORT_NETNS, .flags = (fl),  \
+			.port = (number), .segment = (seg), .kind = (what), .flags = (fl),         \
 			.max_len = (len)                                                           \
 		}                                                                                  \
 	}
+#define NETNS_PORT(d, number, seg, fl, len) PORT(d, number, seg, SP_PORT_NETNS, fl, len)
+#define MACHINE_PORT(d, number, seg) PORT(d, number, seg, SP_PORT_MACHINE, 0, WORLD_MAX_LEN)
 
 const struct world_port world_ports[] = {
 	{W_VLAN,
@@ -57,6 +73,15 @@ const struct world_port world_ports[] = {
 	NETNS_PORT(W_NET3, 13, 2, 0, WORLD_MAX_LEN),
 	NETNS_PORT(W_CLOSED, 14, 1, SP_F_CLOSED, WORLD_MAX_LEN),
 	NETNS_PORT(W_SMALL, 15, 1, 0, WORLD_SMALL_LEN),
+	NETNS_PORT(W_NET6, 61, 6, 0, WORLD_MAX_LEN),
+	MACHINE_PORT(W_PINNED, 31, 6),
+	MACHINE_PORT(W_FREE, 32, 6),
+	MACHINE_PORT(W_ASLEEP, 33, 6),
+	MACHINE_PORT(W_BOOTING, 34, 6),
+	MACHINE_PORT(W_ROUTER, 35, 6),
+	MACHINE_PORT(W_FULL, 36, 6),
+	MACHINE_PORT(W_FLOODER, WORLD_FLOODER, 6),
+	MACHINE_PORT(W_OTHER, 38, 7),
 };
 const size_t world_n_ports = SP_ARRAY_SIZE(world_ports);
 
@@ -75,11 +100,63 @@ const struct world_node world_nodes[] = {
 	{W_VLAN, 301, M_L1, 3, 301, true, 0, WORLD_MAX_LEN},
 	{W_VLAN, 401, M_P1, 4, WORLD_POLICED, true, 0, WORLD_MAX_LEN},
 	{W_VLAN, 501, M_Q1, WORLD_NO_FLOOD, 501, true, 0, WORLD_MAX_LEN},
+	{W_VLAN, 461, M_V6, 6, 461, true, 0, WORLD_MAX_LEN},
+	{W_MAC, 0, M_T6, 6, 463, true, 0, WORLD_MAX_LEN},
+	{W_NET6, 0, M_N6, 6, 61, true, 0, WORLD_MAX_LEN},
+	{W_PINNED, 0, M_M1, 6, 31, true, 0, WORLD_MAX_LEN},
+	{W_FREE, 0, M_M2, 6, 32, true, 0, WORLD_MAX_LEN},
+	{W_ASLEEP, 0, M_M3, 6, 33, true, SP_F_ASLEEP, WORLD_MAX_LEN},
+	{W_BOOTING, 0, M_M4, 6, 34, true, 0, WORLD_MAX_LEN},
+	{W_ROUTER, 0, M_M5, 6, 35, true, 0, WORLD_MAX_LEN},
+	{W_FULL, 0, M_M6, 6, 36, true, SP_F_ASLEEP, WORLD_MAX_LEN},
+	{W_FLOODER, 0, M_M7, 6, WORLD_FLOODER, true, 0, WORLD_MAX_LEN},
+	{W_VLAN, 471, M_V6, 7, 471, true, 0, WORLD_MAX_LEN},
+	{W_OTHER, 0, M_M1, 7, 38, true, 0, WORLD_MAX_LEN},
 };
 const size_t world_n_nodes = SP_ARRAY_SIZE(world_nodes);
 
+#define PARK_MAX 3 /* few, so that the end of it is met */
+
+const struct world_machine world_machines[] = {
+	{W_PINNED, 31, 6, SP_M_PINNED, PARK_MAX, false},
+	{W_FREE, 32, 6, 0, PARK_MAX, false},
+	{W_ASLEEP, 33, 6, SP_M_PROXY | SP_M_PINNED, PARK_MAX, true},
+	{W_BOOTING, 34, 6, SP_M_PROXY | SP_M_PINNED, PARK_MAX, false},
+	{W_ROUTER, 35, 6, SP_M_ROUTER | SP_M_DHCP, PARK_MAX, false},
+	/* Its group questions are left to the segment: it is about to sleep, or was forgotten. */
+	{W_FULL, 36, 6, SP_M_PINNED | SP_M_ROUTER, 0, true},
+	{W_FLOODER, WORLD_FLOODER, 6, 0, PARK_MAX, false},
+	{W_OTHER, 38, 7, SP_M_PINNED, PARK_MAX, false},
+};
+const size_t world_n_machines = SP_ARRAY_SIZE(world_machines);
+
+const struct world_address world_addresses[] = {
+	{6, "10.6.0.1", 31, M_M1},   {6, "fd06::1", 31, M_M1},	{6, "10.6.0.11", 31, M_M1},
+	{6, "fe80::63:1", 31, M_M1}, {6, "10.6.0.2", 32, M_M2}, {6, "fd06::2", 32, M_M2},
+	{6, "10.6.0.3", 33, M_M3},   {6, "fd06::3", 33, M_M3},	{6, "10.6.0.4", 34, M_M4},
+	{6, "fd06::4", 34, M_M4},    {6, "10.6.0.5", 35, M_M5}, {6, "fd06::5", 35, M_M5},
+	{6, "10.6.0.6", 36, M_M6},   {6, "fd06::6", 36, M_M6},	{7, "10.6.0.1", 38, M_M1},
+	{7, "fd06::1", 38, M_M1},
+};
+const size_t world_n_addresses = SP_ARRAY_SIZE(world_addresses);
+
+const struct world_machine *world_machine_of(uint32_t port)
+{
+	for (size_t i = 0; i < world_n_machines; i++)
+		if (world_machines[i].port == port)
+			return &world_machines[i];
+	return NULL;
+}
+
+bool world_is_machine(enum world_dev d)
+{
+	return d >= W_PINNED && d <= W_OTHER;
+}
+
 static uint8_t kind_of(enum world_dev d)
 {
+	if (world_is_machine(d))
+		return SP_PORT_MACHINE;
 	return d == W_VLAN || d == W_MAC ? SP_PORT_VPN : SP_PORT_NETNS;
 }
 
@@ -100,7 +177,7 @@ size_t world_flood(const struct world *w, uint32_t segment, struct sp_dst ret[SP
 	for (size_t i = 0; i < world_n_nodes && segment != WORLD_NO_FLOOD; i++) {
 		const struct world_node *node = &world_nodes[i];
 
-		if (node->segment != segment)
+		if (node->segment != segment || (node->flags & SP_F_ASLEEP))
 			continue;
 		ret[n] = world_dst(w, node);
 		if (node->dev == W_MAC) /* I3 */
@@ -131,9 +208,24 @@ static int make_tap(struct world *w, enum world_dev d)
 	return w->ifindex[d] ? 0 : -ENODEV;
 }
 
+static int make_machine_tap(struct world *w, enum world_dev d)
+{
+	struct link_info info;
+	int r = link_machine_tap_make(world_dev_name[d], 1, 1500, &info);
+
+	if (r < 0)
+		return r;
+	w->ifindex[d] = info.ifindex;
+	r = net_vnet_open(world_dev_name[d], 0);
+	if (r < 0)
+		return r;
+	w->tap[d] = r;
+	return 0;
+}
+
 static int make_veth(struct world *w, enum world_dev d)
 {
-	const uint8_t *mac = world_mac[d == W_NET2 ? M_N2 : M_N1];
+	const uint8_t *mac = world_mac[d == W_NET2 ? M_N2 : d == W_NET6 ? M_N6 : M_N1];
 	char peer[16];
 	struct link_info info;
 	int old, r;
@@ -157,9 +249,16 @@ static int make_devices(struct world *w, bool live)
 {
 	int r = 0;
 
-	for (int d = 0; d < _W_DEVS && r == 0; d++)
-		r = live && (d == W_NET1 || d == W_NET2 || d == W_NET3) ? make_veth(w, d)
-									: make_tap(w, d);
+	for (int d = 0; d < _W_DEVS && r == 0; d++) {
+		bool veth = d == W_NET1 || d == W_NET2 || d == W_NET3 || d == W_NET6;
+
+		if (live && veth)
+			r = make_veth(w, d);
+		else if (live && world_is_machine(d))
+			r = make_machine_tap(w, d);
+		else
+			r = make_tap(w, d);
+	}
 	return r;
 }
 
@@ -198,25 +297,59 @@ static int add_node(struct world *w, const struct world_node *n)
 	return r;
 }
 
+static int add_address(struct world *w, const struct world_address *a)
+{
+	struct sp_address value = {.port = a->port};
+	uint8_t addr[16];
+
+	memcpy(value.mac, world_mac[a->mac], SP_MAC_LEN);
+	shape_address(a->text, addr);
+	return dataplane_address_set(w->dp, a->segment, addr, &value);
+}
+
+int world_reset_machines(struct world *w)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < world_n_machines && r == 0; i++) {
+		const struct world_machine *m = &world_machines[i];
+		const struct sp_machine value = {
+			.flags = m->flags, .park_max = m->park_max, .generation = m->port};
+
+		r = dataplane_machine_begin(w->dp, m->port, &value);
+		w->parked[m->port] = w->watch[m->port] = 0;
+	}
+	return r;
+}
+
+void world_watch(struct world *w, uint32_t port, uint32_t bits)
+{
+	dataplane_machine_watch(w->dp, port, bits);
+	w->watch[port] |= bits;
+}
+
 static int add_entries(struct world *w)
 {
 	struct sp_dst list[SP_FLOOD_MAX];
 	int r = 0;
 
-	for (uint32_t segment = 1; segment <= WORLD_NO_FLOOD && r == 0; segment++) {
+	for (uint32_t segment = 1; segment <= WORLD_SEGMENTS && r == 0; segment++) {
 		size_t n = world_flood(w, segment, list);
 
 		r = dataplane_flood_set(w->dp, segment, list, n);
 	}
+	for (size_t i = 0; i < world_n_addresses && r == 0; i++)
+		r = add_address(w, &world_addresses[i]);
+	if (r == 0)
+		r = world_reset_machines(w);
 	for (size_t i = 0; i < world_n_nodes && r == 0; i++)
 		r = add_node(w, &world_nodes[i]);
 	return r;
 }
 
 /* One byte a second, and in debt for longer than any test runs: full from now on. */
-static int fill_bucket(struct world *w)
+static int fill_bucket(struct world *w, uint32_t port)
 {
-	uint32_t port = WORLD_POLICED;
 	struct sp_police p = {.bytes_per_s = 1, .bytes_next_ns = UINT64_MAX / 2};
 
 	return bpf_map_update_elem(dataplane_map_fd(w->dp, "police"), &port, &p, BPF_ANY) < 0
@@ -247,7 +380,9 @@ int world_open(struct world *w, const struct world_options *o)
 	if (r == 0)
 		r = add_entries(w);
 	if (r == 0)
-		r = fill_bucket(w);
+		r = fill_bucket(w, WORLD_POLICED);
+	if (r == 0)
+		r = fill_bucket(w, WORLD_FLOODER);
 	if (r < 0) {
 		fprintf(stderr, "world: %s%s%s\n", strerror(-r), error ? ": " : "", error ?: "");
 		world_close(w);

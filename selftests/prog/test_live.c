@@ -22,94 +22,23 @@
 #include "lib/cleanup.h"
 #include "link.h"
 #include "sallyport/paths.h"
+#include "selftests/harness/live.h"
 #include "selftests/harness/net.h"
 #include "selftests/harness/probe.h"
+#include "selftests/harness/shape.h"
 
 #define IP 0x0800
 #define ARP 0x0806
 #define IP6 0x86dd
 #define Q 0x8100
-#define WAIT_MS 2000 /* for a frame that must come */
-#define QUIET_MS 20  /* for one that must not: all of it happens inside the write */
 
-static struct world world;
-static int far_fd[_W_DEVS]; /* raw sockets at the veths' far ends */
-static bool clsact, tcx;    /* what was asked for, and what this kernel gave */
-
-/* --- a place to receive, whatever the device --- */
-
-static ssize_t receive(enum world_dev d, uint8_t *buf, size_t size, int timeout_ms)
-{
-	if (far_fd[d] < 0 && world.tap[d] < 0)
-		return -EAGAIN; /* it was removed */
-	return far_fd[d] >= 0 ? net_packet_recv(far_fd[d], buf, size, timeout_ms)
-			      : net_tap_recv(world.tap[d], buf, size, timeout_ms);
-}
-
-static void drain(void)
-{
-	uint8_t buf[PROBE_MAX];
-
-	for (int d = 0; d < _W_DEVS; d++)
-		while (receive(d, buf, sizeof(buf), 0) >= 0)
-			;
-}
-
-static void send_frame(const struct model_frame *f)
-{
-	uint8_t buf[PROBE_MAX];
-	size_t n = probe_bytes(f, buf, true);
-	int fd = far_fd[f->dev] >= 0 ? far_fd[f->dev] : world.tap[f->dev];
-
-	assert_int_equal(write(fd, buf, n), n);
-}
-
-/* Device D got exactly F, with this tag. */
-static void expect_frame(enum world_dev d, const struct model_frame *f, uint16_t vid)
-{
-	struct model_frame out = *f;
-	uint8_t got[PROBE_MAX], want[PROBE_MAX];
-	size_t len;
-	ssize_t n;
-
-	out.tag_proto = vid ? Q : 0;
-	out.tci = vid;
-	len = probe_bytes(&out, want, true);
-	n = receive(d, got, sizeof(got), WAIT_MS);
-	if (n != (ssize_t)len)
-		fail_msg("%s: %zd bytes, expected %zu", world_dev_name[d], n, len);
-	assert_memory_equal(got, want, len);
-}
-
-static void expect_nothing_anywhere(void)
-{
-	uint8_t buf[PROBE_MAX];
-
-	usleep(QUIET_MS * 1000);
-	for (int d = 0; d < W_STRANGER; d++) { /* that one is nobody's to guard */
-		ssize_t n = receive(d, buf, sizeof(buf), 0);
-
-		if (n != -EAGAIN)
-			fail_msg("%s: a frame that nobody should get: %zd", world_dev_name[d], n);
-	}
-}
-
-static struct model_frame frame(enum world_dev dev, uint16_t vid, enum world_mac dst,
-				enum world_mac src, uint16_t proto, uint16_t len)
-{
-	struct model_frame f = {.dev = dev, .tci = vid, .proto = proto, .len = len};
-
-	f.tag_proto = vid ? Q : 0;
-	memcpy(f.dst, world_mac[dst], SP_MAC_LEN);
-	memcpy(f.src, world_mac[src], SP_MAC_LEN);
-	return f;
-}
+static struct live live;
 
 static uint64_t dropped(enum sp_reason reason)
 {
 	struct sp_reason_count c;
 
-	assert_int_equal(dataplane_reason_get(world.dp, reason, &c), 0);
+	assert_int_equal(dataplane_reason_get(live.world.dp, reason, &c), 0);
 	return c.frames;
 }
 
@@ -135,13 +64,13 @@ static void test_unicast(void **state)
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(walks); i++)
 		for (int k = 0; k < 3; k++) {
-			struct model_frame f = frame(walks[i].from, walks[i].vid, walks[i].dst,
-						     walks[i].src, protos[k], lens[k]);
+			struct model_frame f = live_frame(walks[i].from, walks[i].vid, walks[i].dst,
+							  walks[i].src, protos[k], lens[k]);
 
-			send_frame(&f);
-			expect_frame(walks[i].to, &f, walks[i].to_vid);
+			live_send(&live, &f);
+			live_expect(&live, walks[i].to, &f, walks[i].to_vid);
 		}
-	expect_nothing_anywhere();
+	live_expect_nothing(&live);
 }
 
 /* I3: the segment's ports, each in its own form, and nobody else. */
@@ -150,24 +79,24 @@ static void test_group(void **state)
 	static const struct model_frame none;
 	struct model_frame f = none, unicast;
 
-	f = frame(W_VLAN, 101, M_BROADCAST, M_A1, ARP, 60);
-	send_frame(&f);
-	expect_frame(W_VLAN, &f, 102);
-	expect_frame(W_NET1, &f, 0);
-	expect_frame(W_NET2, &f, 0);
-	expect_frame(W_SMALL, &f, 0);
+	f = live_frame(W_VLAN, 101, M_BROADCAST, M_A1, ARP, 60);
+	live_send(&live, &f);
+	live_expect(&live, W_VLAN, &f, 102);
+	live_expect(&live, W_NET1, &f, 0);
+	live_expect(&live, W_NET2, &f, 0);
+	live_expect(&live, W_SMALL, &f, 0);
 	unicast = f;
 	memcpy(unicast.dst, world_mac[M_A3], SP_MAC_LEN);
-	expect_frame(W_MAC, &unicast, 0);
-	expect_nothing_anywhere();
+	live_expect(&live, W_MAC, &unicast, 0);
+	live_expect_nothing(&live);
 
-	f = frame(W_NET3, 0, M_MULTICAST, M_N1, IP6, 590);
-	send_frame(&f);
-	expect_frame(W_VLAN, &f, 201);
+	f = live_frame(W_NET3, 0, M_MULTICAST, M_N1, IP6, 590);
+	live_send(&live, &f);
+	live_expect(&live, W_VLAN, &f, 201);
 	unicast = f;
 	memcpy(unicast.dst, world_mac[M_B3], SP_MAC_LEN);
-	expect_frame(W_MAC, &unicast, 0);
-	expect_nothing_anywhere();
+	live_expect(&live, W_MAC, &unicast, 0);
+	live_expect_nothing(&live);
 }
 
 /* I1, I6: and the guard is the one that stops it on a VPN tap. */
@@ -196,15 +125,15 @@ static void test_drops(void **state)
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(drops); i++) {
 		enum sp_reason reason = drops[i].reason;
-		struct model_frame f = frame(drops[i].dev, drops[i].vid, drops[i].dst, drops[i].src,
-					     drops[i].proto, 60);
+		struct model_frame f = live_frame(drops[i].dev, drops[i].vid, drops[i].dst,
+						  drops[i].src, drops[i].proto, 60);
 		uint64_t before;
 
 		if (reason == SP_R_PORT_UNKNOWN)
 			reason = SP_R_PORT_DOWN;
 		before = dropped(reason);
-		send_frame(&f);
-		expect_nothing_anywhere();
+		live_send(&live, &f);
+		live_expect_nothing(&live);
 		if (dropped(reason) != before + 1)
 			fail_msg("row %zu: %s did not move", i, sp_reason_name(reason));
 	}
@@ -219,16 +148,16 @@ static void on_event(const struct sp_event *e, void *arg)
 
 static void test_guard_comes_first(void **state)
 {
-	struct model_frame f = frame(W_VLAN, 101, M_N1, M_NOBODY, IP, 60);
+	struct model_frame f = live_frame(W_VLAN, 101, M_N1, M_NOBODY, IP, 60);
 
-	dataplane_events_drain(world.dp, on_event, NULL);
+	dataplane_events_drain(live.world.dp, on_event, NULL);
 	hook_seen = 0;
-	send_frame(&f);
-	assert_int_equal(dataplane_events_drain(world.dp, on_event, NULL), 1);
+	live_send(&live, &f);
+	assert_int_equal(dataplane_events_drain(live.world.dp, on_event, NULL), 1);
 	assert_int_equal(hook_seen, SP_HOOK_GUARD);
-	f = frame(W_VLAN, 101, M_NOBODY, M_A1, IP, 60);
-	send_frame(&f);
-	assert_int_equal(dataplane_events_drain(world.dp, on_event, NULL), 1);
+	f = live_frame(W_VLAN, 101, M_NOBODY, M_A1, IP, 60);
+	live_send(&live, &f);
+	assert_int_equal(dataplane_events_drain(live.world.dp, on_event, NULL), 1);
 	assert_int_equal(hook_seen, SP_HOOK_STEER);
 }
 
@@ -236,7 +165,7 @@ static void test_guard_comes_first(void **state)
 static void test_host_is_silent(void **state)
 {
 	uint64_t before = dropped(SP_R_NOT_OURS);
-	struct model_frame f = frame(W_VLAN, 0, M_BROADCAST, M_NOBODY, IP6, 90);
+	struct model_frame f = live_frame(W_VLAN, 0, M_BROADCAST, M_NOBODY, IP6, 90);
 	uint8_t buf[PROBE_MAX];
 	size_t n = probe_bytes(&f, buf, false);
 
@@ -251,7 +180,7 @@ static void test_host_is_silent(void **state)
 		if (write(fd, buf, n) < 0)
 			assert_int_equal(errno, ENOBUFS);
 	}
-	expect_nothing_anywhere();
+	live_expect_nothing(&live);
 	/* The host's own IPv6 may have spoken as well. */
 	assert_true(dropped(SP_R_NOT_OURS) - before >= _W_DEVS - 1);
 }
@@ -260,24 +189,108 @@ static void test_policing(void **state)
 {
 	const struct dataplane_rate slow = {.frames_per_s = 10, .frames_burst = 20};
 	const struct dataplane_rate none = {.frames_per_s = 0};
-	struct model_frame f = frame(W_VLAN, 101, M_N1, M_A1, IP, 60);
+	struct model_frame f = live_frame(W_VLAN, 101, M_N1, M_A1, IP, 60);
 	uint8_t buf[PROBE_MAX];
 	uint64_t before = dropped(SP_R_POLICED);
 	int came = 0;
 
-	assert_int_equal(dataplane_police_set(world.dp, 101, &slow), 0);
+	assert_int_equal(dataplane_police_set(live.world.dp, 101, &slow), 0);
 	for (int i = 0; i < 200; i++)
-		send_frame(&f);
-	while (receive(W_NET1, buf, sizeof(buf), QUIET_MS) > 0)
+		live_send(&live, &f);
+	while (live_receive(&live, W_NET1, buf, sizeof(buf), LIVE_QUIET_MS) > 0)
 		came++;
-	assert_int_equal(dataplane_police_set(world.dp, 101, &none), 0);
+	assert_int_equal(dataplane_police_set(live.world.dp, 101, &none), 0);
 	assert_in_range(came, 20, 30); /* the burst, and what a slow machine's clock adds */
 	assert_int_equal(dropped(SP_R_POLICED) - before, 200 - came);
 	/* Another session was never touched, nor is this one now. */
 	for (int i = 0; i < 100; i++) {
-		send_frame(&f);
-		expect_frame(W_NET1, &f, 0);
+		live_send(&live, &f);
+		live_expect(&live, W_NET1, &f, 0);
 	}
+}
+
+/* --- machines: the program by the kind of port --- */
+
+static int reopen(struct dataplane **ret);
+
+/* An ARP reply of the machine W_PINNED to session 461, in its own name or in another's. */
+static struct model_frame arp_of_machine(bool own)
+{
+	const struct shape s = {.kind = SHAPE_ARP,
+				.a = 2,
+				.lla = world_mac[M_M1],
+				.src = own ? "10.6.0.1" : "10.6.0.3",
+				.tha = world_mac[M_V6],
+				.dst = "10.6.0.61"};
+	struct model_frame f = live_frame(W_PINNED, 0, M_V6, M_M1, ARP, 60);
+	uint8_t bytes[SHAPE_MAX];
+
+	f.payload_len = (uint16_t)(shape_bytes(&s, f.dst, f.src, bytes) - MODEL_ETH);
+	memcpy(f.payload, bytes + MODEL_ETH, f.payload_len);
+	return f;
+}
+
+static void expect_guarded(bool guarded)
+{
+	struct model_frame own = arp_of_machine(true), spoofed = arp_of_machine(false);
+	uint64_t before = dropped(SP_R_SPOOF_ARP);
+
+	live_send(&live, &own);
+	live_expect(&live, W_VLAN, &own, 461);
+	live_send(&live, &spoofed);
+	if (!guarded)
+		live_expect(&live, W_VLAN, &spoofed, 461);
+	live_expect_nothing(&live);
+	assert_int_equal(dropped(SP_R_SPOOF_ARP) - before, guarded);
+}
+
+static void attach_as(enum sp_port_kind kind)
+{
+	struct sp_port port = {.kind = 0};
+
+	for (size_t i = 0; i < world_n_ports; i++)
+		if (world_ports[i].dev == W_PINNED)
+			port = world_ports[i].port;
+	port.kind = kind;
+	assert_int_equal(dataplane_attach(live.world.dp, live.world.ifindex[W_PINNED], &port), 0);
+}
+
+/* Does the guard see what comes in by device D? A runt of its own. */
+static int guard_events;
+
+static void count_guard(const struct sp_event *e, void *arg)
+{
+	guard_events += e->hook == SP_HOOK_GUARD && e->ifindex == live.world.ifindex[W_PINNED];
+}
+
+static int guard_sees(void)
+{
+	struct model_frame f = live_frame(W_PINNED, 0, M_V6, M_NOBODY, IP, 60);
+
+	assert_true(dataplane_events_drain(live.world.dp, count_guard, NULL) >= 0);
+	guard_events = 0;
+	live_send(&live, &f);
+	assert_true(dataplane_events_drain(live.world.dp, count_guard, NULL) >= 0);
+	return guard_events;
+}
+
+static void test_kind(void **state)
+{
+	struct dataplane *new = NULL;
+
+	expect_guarded(true);
+	attach_as(SP_PORT_NETNS);
+	expect_guarded(false);
+	attach_as(SP_PORT_VPN); /* the XDP guard comes, and goes again */
+	assert_int_equal(guard_sees(), 1);
+	attach_as(SP_PORT_MACHINE);
+	assert_int_equal(guard_sees(), 0);
+	expect_guarded(true);
+	/* After a restart each place has the new version of what it had. */
+	assert_int_equal(reopen(&new), 0);
+	dataplane_close(live.world.dp);
+	live.world.dp = new;
+	expect_guarded(true);
 }
 
 /* --- I5: programs replaced under a stream --- */
@@ -290,12 +303,12 @@ struct stream {
 static void *stream_main(void *arg)
 {
 	struct stream *s = arg;
-	struct model_frame f = frame(W_VLAN, 101, M_N1, M_A1, IP, 100);
+	struct model_frame f = live_frame(W_VLAN, 101, M_N1, M_A1, IP, 100);
 	uint8_t buf[PROBE_MAX];
 	size_t n = probe_bytes(&f, buf, true);
 
 	while (!atomic_load(&s->stop)) {
-		if (write(world.tap[W_VLAN], buf, n) == (ssize_t)n)
+		if (write(live.world.tap[W_VLAN], buf, n) == (ssize_t)n)
 			s->sent++;
 		usleep(50);
 	}
@@ -308,7 +321,7 @@ static int open_again(struct dataplane **ret, bool sampling)
 						  .max_bindings = 1024,
 						  .max_ports = WORLD_PORTS,
 						  .sampling = sampling,
-						  .force_clsact = clsact};
+						  .force_clsact = live.clsact};
 	_cleanup_free_
 	char *error = NULL;
 	int r = dataplane_open(&options, ret, &error);
@@ -326,20 +339,20 @@ static int reopen(struct dataplane **ret)
 /* How many of the guard's, of steer's and of the egress guard's drops are sampled. */
 static int sampled_drops(void)
 {
-	struct model_frame unbound = frame(W_VLAN, 101, M_N1, M_NOBODY, IP, 60);
-	struct model_frame unknown = frame(W_VLAN, 101, M_NOBODY, M_A1, IP, 60);
+	struct model_frame unbound = live_frame(W_VLAN, 101, M_N1, M_NOBODY, IP, 60);
+	struct model_frame unknown = live_frame(W_VLAN, 101, M_NOBODY, M_A1, IP, 60);
 	_cleanup_close_
 	int fd = net_packet_open(NULL, world_dev_name[W_MAC]);
 	uint8_t buf[PROBE_MAX];
 	size_t n = probe_bytes(&unbound, buf, false);
 
 	assert_true(fd >= 0);
-	assert_true(dataplane_events_drain(world.dp, on_event, NULL) >= 0);
-	send_frame(&unbound);
-	send_frame(&unknown);
+	assert_true(dataplane_events_drain(live.world.dp, on_event, NULL) >= 0);
+	live_send(&live, &unbound);
+	live_send(&live, &unknown);
 	if (write(fd, buf, n) < 0)
 		assert_int_equal(errno, ENOBUFS);
-	return dataplane_events_drain(world.dp, on_event, NULL);
+	return dataplane_events_drain(live.world.dp, on_event, NULL);
 }
 
 /* The programs behind the links are the new ones: those that were told to send no samples. */
@@ -349,8 +362,8 @@ static void test_upgrade_arrives(void **state)
 		struct dataplane *new = NULL;
 
 		assert_int_equal(open_again(&new, sampling), 0);
-		dataplane_close(world.dp);
-		world.dp = new;
+		dataplane_close(live.world.dp);
+		live.world.dp = new;
 		assert_int_equal(sampled_drops(), sampling ? 3 : 0);
 	}
 }
@@ -370,8 +383,8 @@ static void test_upgrade(void **state)
 		usleep(5000);
 		r = reopen(&new);
 		if (r == 0) {
-			dataplane_close(world.dp);
-			world.dp = new;
+			dataplane_close(live.world.dp);
+			live.world.dp = new;
 		} else {
 			i = 10;
 			print_error("open: %s\n", strerror(-r));
@@ -379,7 +392,7 @@ static void test_upgrade(void **state)
 	}
 	atomic_store(&s.stop, true);
 	pthread_join(thread, NULL);
-	while (receive(W_NET1, buf, sizeof(buf), QUIET_MS) > 0)
+	while (live_receive(&live, W_NET1, buf, sizeof(buf), LIVE_QUIET_MS) > 0)
 		came++;
 	print_message("# %u frames across 10 upgrades\n", s.sent);
 	assert_true(s.sent > 500);
@@ -397,18 +410,18 @@ static int count_port(uint32_t ifindex, const struct sp_port *port, void *arg)
 
 static void test_pins_survive(void **state)
 {
-	struct model_frame f = frame(W_VLAN, 101, M_N1, M_A1, IP, 60);
+	struct model_frame f = live_frame(W_VLAN, 101, M_N1, M_A1, IP, 60);
 	unsigned int n = 0;
 
-	dataplane_close(TAKE_PTR(world.dp));
-	send_frame(&f);
-	expect_frame(W_NET1, &f, 0);
-	f = frame(W_VLAN, 101, M_N1, M_NOBODY, IP, 60);
-	send_frame(&f);
-	expect_nothing_anywhere();
-	assert_int_equal(reopen(&world.dp), 0);
-	assert_int_equal(dataplane_features(world.dp)->tcx, tcx);
-	assert_int_equal(dataplane_each_port(world.dp, count_port, &n), 0);
+	dataplane_close(TAKE_PTR(live.world.dp));
+	live_send(&live, &f);
+	live_expect(&live, W_NET1, &f, 0);
+	f = live_frame(W_VLAN, 101, M_N1, M_NOBODY, IP, 60);
+	live_send(&live, &f);
+	live_expect_nothing(&live);
+	assert_int_equal(reopen(&live.world.dp), 0);
+	assert_int_equal(dataplane_features(live.world.dp)->tcx, live.tcx);
+	assert_int_equal(dataplane_each_port(live.world.dp, count_port, &n), 0);
 	assert_true(n >= world_n_ports);
 	assert_true(dropped(SP_R_SRC_UNBOUND) > 0); /* counted while nobody held it */
 }
@@ -417,23 +430,23 @@ static void test_pins_survive(void **state)
 
 static void test_detach(void **state)
 {
-	uint32_t ifindex = world.ifindex[W_NET2];
-	struct model_frame f = frame(W_NET2, 0, M_A1, M_N2, IP, 60);
+	uint32_t ifindex = live.world.ifindex[W_NET2];
+	struct model_frame f = live_frame(W_NET2, 0, M_A1, M_N2, IP, 60);
 	struct sp_port port;
 
-	send_frame(&f);
-	expect_frame(W_VLAN, &f, 101);
-	assert_int_equal(dataplane_detach(world.dp, ifindex), 0);
-	assert_int_equal(dataplane_port_get(world.dp, ifindex, &port), -ENOENT);
-	send_frame(&f);
-	expect_nothing_anywhere();
-	assert_int_equal(dataplane_detach(world.dp, ifindex), 0); /* gone is fine */
+	live_send(&live, &f);
+	live_expect(&live, W_VLAN, &f, 101);
+	assert_int_equal(dataplane_detach(live.world.dp, ifindex), 0);
+	assert_int_equal(dataplane_port_get(live.world.dp, ifindex, &port), -ENOENT);
+	live_send(&live, &f);
+	live_expect_nothing(&live);
+	assert_int_equal(dataplane_detach(live.world.dp, ifindex), 0); /* gone is fine */
 	for (size_t i = 0; i < world_n_ports; i++)
 		if (world_ports[i].dev == W_NET2)
-			assert_int_equal(dataplane_attach(world.dp, ifindex, &world_ports[i].port),
-					 0);
-	send_frame(&f);
-	expect_frame(W_VLAN, &f, 101);
+			assert_int_equal(
+				dataplane_attach(live.world.dp, ifindex, &world_ports[i].port), 0);
+	live_send(&live, &f);
+	live_expect(&live, W_VLAN, &f, 101);
 }
 
 struct search {
@@ -460,40 +473,40 @@ static void check_reused_number(uint32_t old)
 	char from[128], to[128];
 
 	assert_true(tap >= 0);
-	for (int i = 0; i < 2 && tcx; i++) {
+	for (int i = 0; i < 2 && live.tcx; i++) {
 		snprintf(from, sizeof(from), NET_BPFFS "/" SP_PIN_DIR "/v1/links/%u-%s", old,
 			 links[i]);
 		snprintf(to, sizeof(to), NET_BPFFS "/" SP_PIN_DIR "/v1/links/%u-%s", new, links[i]);
 		assert_int_equal(rename(from, to), 0);
 	}
-	assert_int_equal(dataplane_attach(world.dp, new, &port), 0);
-	assert_int_equal(dataplane_detach(world.dp, new), 0);
+	assert_int_equal(dataplane_attach(live.world.dp, new, &port), 0);
+	assert_int_equal(dataplane_detach(live.world.dp, new), 0);
 }
 
 /* What a device has left behind can be found and removed, and an upgrade does not trip over it. */
 static void test_vanished(void **state)
 {
-	struct search s = {.ifindex = world.ifindex[W_NET2]};
+	struct search s = {.ifindex = live.world.ifindex[W_NET2]};
 	struct dataplane *new = NULL;
 
-	closep(&far_fd[W_NET2]);
-	far_fd[W_NET2] = -1;
+	closep(&live.far_fd[W_NET2]);
+	live.far_fd[W_NET2] = -1;
 	assert_int_equal(link_remove(s.ifindex), 0);
 	assert_int_equal(reopen(&new), 0);
-	dataplane_close(world.dp);
-	world.dp = new;
-	assert_int_equal(dataplane_each_port(world.dp, search_port, &s), 0);
+	dataplane_close(live.world.dp);
+	live.world.dp = new;
+	assert_int_equal(dataplane_each_port(live.world.dp, search_port, &s), 0);
 	assert_true(s.found);
 	check_reused_number(s.ifindex);
-	assert_int_equal(dataplane_detach(world.dp, s.ifindex), 0);
+	assert_int_equal(dataplane_detach(live.world.dp, s.ifindex), 0);
 	s.found = false;
-	assert_int_equal(dataplane_each_port(world.dp, search_port, &s), 0);
+	assert_int_equal(dataplane_each_port(live.world.dp, search_port, &s), 0);
 	assert_false(s.found);
 	/* The others still work. */
-	struct model_frame f = frame(W_VLAN, 101, M_N1, M_A1, IP6, 90);
+	struct model_frame f = live_frame(W_VLAN, 101, M_N1, M_A1, IP6, 90);
 
-	send_frame(&f);
-	expect_frame(W_NET1, &f, 0);
+	live_send(&live, &f);
+	live_expect(&live, W_NET1, &f, 0);
 }
 
 static void test_destroy(void **state)
@@ -501,105 +514,35 @@ static void test_destroy(void **state)
 	const struct dataplane_options options = {.bpffs = NET_BPFFS,
 						  .max_bindings = 1024,
 						  .max_ports = WORLD_PORTS,
-						  .force_clsact = clsact};
-	struct model_frame f = frame(W_VLAN, 101, M_N1, M_A1, IP, 60);
+						  .force_clsact = live.clsact};
+	struct model_frame f = live_frame(W_VLAN, 101, M_N1, M_A1, IP, 60);
 	uint8_t buf[PROBE_MAX];
 
-	dataplane_close(TAKE_PTR(world.dp));
+	dataplane_close(TAKE_PTR(live.world.dp));
 	assert_int_equal(dataplane_destroy(&options), 0);
 	assert_int_not_equal(access(NET_BPFFS "/" SP_PIN_DIR "/v1", F_OK), 0);
 	assert_int_equal(dataplane_destroy(&options), 0); /* gone is fine */
-	send_frame(&f);
-	assert_int_equal(receive(W_NET1, buf, sizeof(buf), QUIET_MS), -EAGAIN);
+	live_send(&live, &f);
+	assert_int_equal(live_receive(&live, W_NET1, buf, sizeof(buf), LIVE_QUIET_MS), -EAGAIN);
 }
 
 /* --- the two worlds --- */
 
-static int open_far(void)
-{
-	for (int d = 0; d < _W_DEVS; d++) {
-		char peer[IF_NAMESIZE];
-
-		far_fd[d] = -1;
-		if (world.tap[d] >= 0)
-			continue;
-		snprintf(peer, sizeof(peer), "%s-far", world_dev_name[d]);
-		far_fd[d] = net_packet_open("far", peer);
-		if (far_fd[d] < 0)
-			return far_fd[d];
-	}
-	return 0;
-}
-
-/* The far ends send a moment after their carrier came (linkwatch), and until then into nothing. */
-static int wait_for_carrier(void)
-{
-	static const struct {
-		enum world_dev dev;
-		enum world_mac src;
-	} veths[] = {{W_NET1, M_N1}, {W_NET2, M_N2}, {W_NET3, M_N1}};
-	uint8_t buf[PROBE_MAX];
-
-	for (size_t i = 0; i < SP_ARRAY_SIZE(veths); i++) {
-		struct model_frame f = frame(veths[i].dev, 0, M_A1, veths[i].src, IP, 60);
-		ssize_t n = -EAGAIN;
-
-		for (int tries = 0; tries < 100 && n < 0; tries++) {
-			send_frame(&f);
-			n = receive(W_VLAN, buf, sizeof(buf), 50);
-		}
-		if (n < 0)
-			return (int)n;
-	}
-	return 0;
-}
-
-static int setup(bool force_clsact)
-{
-	const struct world_options options = {.live = true, .force_clsact = force_clsact};
-	int r = net_isolate();
-	int old;
-
-	clsact = force_clsact;
-	if (r == 0)
-		r = net_netns_add("far");
-	if (r < 0)
-		goto out;
-	old = net_enter("far");
-	net_no_ipv6();
-	net_leave(old);
-	r = world_open(&world, &options);
-	if (r == 0) {
-		tcx = dataplane_features(world.dp)->tcx;
-		r = open_far();
-	}
-	if (r == 0)
-		r = wait_for_carrier();
-	if (r == 0)
-		drain();
-out:
-	if (r < 0)
-		fprintf(stderr, "setup: %s\n", strerror(-r));
-	return r;
-}
-
 /* TAP takes one plan for a program: the two worlds open and close as tests of one group. */
 static void test_open_links(void **state)
 {
-	assert_int_equal(setup(false), 0);
+	assert_int_equal(live_open(&live, false), 0);
 }
 
 static void test_open_clsact(void **state)
 {
-	assert_int_equal(setup(true), 0);
-	assert_false(dataplane_features(world.dp)->tcx);
+	assert_int_equal(live_open(&live, true), 0);
+	assert_false(dataplane_features(live.world.dp)->tcx);
 }
 
 static void test_close(void **state)
 {
-	for (int d = 0; d < _W_DEVS; d++)
-		closep(&far_fd[d]);
-	world_close(&world);
+	live_close(&live);
 }
 
 #define TEST(kind, what, function)                                                                 \
@@ -611,7 +554,7 @@ static void test_close(void **state)
 		TEST(kind, "group frames", test_group), TEST(kind, "drops", test_drops),           \
 		TEST(kind, "the guard comes first", test_guard_comes_first),                       \
 		TEST(kind, "the host is silent", test_host_is_silent),                             \
-		TEST(kind, "policing", test_policing),                                             \
+		TEST(kind, "policing", test_policing), TEST(kind, "kinds", test_kind),             \
 		TEST(kind, "upgrade loses nothing", test_upgrade),                                 \
 		TEST(kind, "upgrade arrives", test_upgrade_arrives),                               \
 		TEST(kind, "pins survive", test_pins_survive), TEST(kind, "detach", test_detach),  \

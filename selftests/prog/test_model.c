@@ -20,11 +20,14 @@
 #include <cmocka.h>
 
 #include "lib/cleanup.h"
+#include "selftests/harness/draw.h"
 #include "selftests/harness/net.h"
 #include "selftests/harness/probe.h"
+#include "selftests/harness/shape.h"
 
 #define FRAMES 1000000
 #define FULL_CHECK_EVERY 4096
+#define FORGET_EVERY 64
 
 static struct world world;
 static struct prober prober;
@@ -32,90 +35,7 @@ static char why[512];
 
 #define WRONG(...) (snprintf(why, sizeof(why), __VA_ARGS__), why)
 
-/* --- random frames --- */
-
-static uint64_t seed, state64;
-
-/* xorshift64*: the run must be the same on every C library. */
-static uint32_t draw(uint32_t below)
-{
-	state64 ^= state64 >> 12;
-	state64 ^= state64 << 25;
-	state64 ^= state64 >> 27;
-	return (uint32_t)((state64 * 0x2545f4914f6cdd1dULL) >> 33) % below;
-}
-
-static bool one_in(uint32_t n)
-{
-	return draw(n) == 0;
-}
-
-static void draw_mac(uint8_t mac[SP_MAC_LEN], enum world_mac likely)
-{
-	memcpy(mac, world_mac[one_in(3) ? draw(_M_MACS) : likely], SP_MAC_LEN);
-	if (one_in(20)) /* one bit off */
-		mac[draw(SP_MAC_LEN)] ^= (uint8_t)(1U << draw(8));
-}
-
-static uint16_t draw_proto(void)
-{
-	static const uint16_t good[] = {0x0800, 0x0806, 0x86dd};
-	static const uint16_t bad[] = {0x8100, 0x88a8, 0x9100, 0x88b5, 0x8863, 0, 0x0026, 0x0801};
-
-	if (one_in(50))
-		return (uint16_t)draw(0x10000);
-	return one_in(10) ? bad[draw(SP_ARRAY_SIZE(bad))] : good[draw(SP_ARRAY_SIZE(good))];
-}
-
-static uint16_t draw_len(void)
-{
-	switch (draw(10)) {
-	case 0:
-		return (uint16_t)(MODEL_ETH + draw(50)); /* about the least */
-	case 1:
-		return (uint16_t)(WORLD_MAX_LEN - 3 + draw(8));
-	case 2:
-		return (uint16_t)(WORLD_SMALL_LEN - 3 + draw(8));
-	case 3:
-		return (uint16_t)(MODEL_ETH + draw(1900));
-	default:
-		return (uint16_t)(60 + draw(40));
-	}
-}
-
-static void draw_tag(struct model_frame *f, uint16_t vid)
-{
-	f->tag_proto = 0x8100;
-	f->tci = vid;
-	if (one_in(20))
-		f->tci = world_nodes[draw((uint32_t)world_n_nodes)].vid;
-	if (one_in(30))
-		f->tci = (uint16_t)draw(0x1000);
-	if (one_in(10))
-		f->tci |= (uint16_t)(draw(16) << 12); /* priority and DEI */
-	if (one_in(30))
-		f->tag_proto = 0x88a8;
-}
-
-static struct model_frame draw_frame(void)
-{
-	const struct world_node *from = &world_nodes[draw((uint32_t)world_n_nodes)];
-	const struct world_node *to = &world_nodes[draw((uint32_t)world_n_nodes)];
-	struct model_frame f = {.dev = from->dev, .proto = draw_proto(), .len = draw_len()};
-
-	draw_mac(f.src, from->mac);
-	draw_mac(f.dst, one_in(4) ? M_BROADCAST : to->mac);
-	if (from->vid || one_in(20))
-		draw_tag(&f, from->vid);
-	if (one_in(20))
-		f.tag_proto = f.tci = 0;
-	if (one_in(20))
-		f.dev = draw(_W_DEVS);
-	/* A test run's GSO frame has no type: it can be judged, but neither sent nor cut short. */
-	if (!(f.dst[0] & 1) && f.len >= 60 && one_in(20))
-		f.gso_size = (uint16_t)(1 + draw(1600));
-	return f;
-}
+static uint64_t seed;
 
 /* --- what should have been counted by now --- */
 
@@ -138,7 +58,7 @@ static void expect(const struct model_frame *f, const struct model_result *r, bo
 	total.port[r->charged].rx_bytes += f->len;
 	for (size_t i = 0; i < r->n_dst; i++) {
 		total.port[r->dst[i].port].tx_frames++;
-		total.port[r->dst[i].port].tx_bytes += f->len;
+		total.port[r->dst[i].port].tx_bytes += r->answer_len ?: f->len;
 	}
 }
 
@@ -195,18 +115,30 @@ static const char *check_moved(const struct model_result *r)
 
 /* --- one frame --- */
 
+static uint32_t segment_of(uint32_t port)
+{
+	for (size_t i = 0; i < world_n_nodes; i++)
+		if (world_nodes[i].port == port)
+			return world_nodes[i].segment;
+	return 0;
+}
+
 static const char *check_steer(const struct model_frame *f, const struct model_result *r)
 {
 	int verdict = probe_steer(&prober, f);
-	int expected = r->reason || r->group ? PROBE_SHOT : PROBE_REDIRECT;
+	bool shot = r->reason || r->group || r->parked;
+	int expected = shot ? PROBE_SHOT : PROBE_REDIRECT;
 	const struct model_result nothing = {.n_dst = 0};
 	/* A redirect is decided in a test run, not carried out: no tap gets the frame. */
 	const char *wrong =
 		(f->dst[0] & 1) ? probe_check_copies(&prober, f, r->group ? r : &nothing) : NULL;
 
+	const char *notices = probe_check_notices(&prober, f, r, segment_of(r->charged));
+
 	expect(f, r, true);
 	if (verdict != expected)
 		return WRONG("steer: verdict %d, expected %d", verdict, expected);
+	wrong = wrong ?: notices ?: probe_check_out(&prober, f, r);
 	return wrong ?: check_moved(r);
 }
 
@@ -223,16 +155,38 @@ static const char *check_guard(const struct model_frame *f, struct model_result 
 	return check_moved(r);
 }
 
+/* The payload that was written down, for who has to understand it. */
+static const char *hex(const struct model_frame *f)
+{
+	static char text[2 * MODEL_PAYLOAD_MAX + 1];
+
+	for (size_t i = 0; i < f->payload_len; i++)
+		snprintf(text + 2 * i, 3, "%02x", f->payload[i]);
+	return text;
+}
+
 static void fail_frame(uint64_t i, const struct model_frame *f, const struct model_result *r,
 		       const char *wrong)
 {
 	fail_msg("SP_MODEL_SEED=%llu, frame %llu: %s; the model says %s, port %u, %zu ports "
 		 "reached; on %s, tag %#x %#x, to %02x..%02x:%02x from %02x..%02x:%02x, ethertype "
-		 "%#x, %u bytes, gso %u",
+		 "%#x, %u bytes, gso %u; %s",
 		 (unsigned long long)seed, (unsigned long long)i, wrong, sp_reason_name(r->reason),
 		 r->charged, r->n_dst, world_dev_name[f->dev], f->tag_proto, f->tci, f->dst[0],
 		 f->dst[4], f->dst[5], f->src[0], f->src[4], f->src[5], f->proto, f->len,
-		 f->gso_size);
+		 f->gso_size, hex(f));
+}
+
+/* Room for parked frames again, and everything asked for. */
+static void awaken(void)
+{
+	for (size_t i = 0; i < world_n_machines; i++) {
+		uint32_t port = world_machines[i].port;
+
+		dataplane_machine_unpark(world.dp, port);
+		world.parked[port] = 0;
+		world_watch(&world, port, SP_WATCH_TO | SP_WATCH_FROM | SP_WATCH_ADDRESS);
+	}
 }
 
 static uint64_t frames_wanted(void)
@@ -245,7 +199,8 @@ static uint64_t frames_wanted(void)
 /* I1, I2, I3, I9 */
 static void test_agree(void **state)
 {
-	uint64_t n = frames_wanted(), passed = 0;
+	uint64_t n = frames_wanted(), passed = 0, answered = 0, parked = 0;
+	uint64_t noticed[SP_NOTICE_ADDRESS + 1] = {0};
 	const char *wrong = NULL;
 
 	assert_true(n > 0);
@@ -253,9 +208,16 @@ static void test_agree(void **state)
 		struct model_frame f = draw_frame();
 		struct model_result r;
 
+		if (i % FORGET_EVERY == 0)
+			awaken();
 		model_steer(&world, &f, &r);
 		passed += !r.reason;
+		answered += r.answer_len != 0;
+		parked += r.parked;
+		for (size_t k = 0; k < r.n_notices; k++)
+			noticed[r.notices[k].kind]++;
 		wrong = check_steer(&f, &r);
+		model_remember(&world, &r);
 		if (wrong)
 			fail_frame(i, &f, &r, wrong);
 		model_guard(&world, &f, &r);
@@ -274,6 +236,12 @@ static void test_agree(void **state)
 		if (r != SP_R_NOT_OURS && r != SP_R_CLONE_FAILED && r != SP_R_TAG_FAILED &&
 		    total.reason[r] == 0)
 			fail_msg("no frame met %s", sp_reason_name(r));
+	for (int k = SP_NOTICE_PARKED; k <= SP_NOTICE_ADDRESS && n >= 20000; k++)
+		assert_true(noticed[k] > 0);
+	assert_true(n < 20000 || (answered > n / 1000 && parked > n / 10000));
+	print_message("# %llu went on, %llu were answered, %llu parked\n",
+		      (unsigned long long)passed, (unsigned long long)answered,
+		      (unsigned long long)parked);
 }
 
 /* A model that is wrong on purpose, one point at a time, must be found out. */
@@ -311,6 +279,54 @@ static void test_can_fail(void **state)
 	assert_null(check_all());
 }
 
+/* The same for what only machines have: an answer, a parked frame, a notice. */
+static void test_can_fail_machine(void **state)
+{
+	const struct shape shapes[] = {
+		{SHAPE_ARP, .a = 1, .lla = world_mac[M_N6], .src = "10.6.0.62", .dst = "10.6.0.3"},
+		{SHAPE_UDP, .a = 1, .b = 2, .src = "10.6.0.62", .dst = "10.6.0.3"},
+	};
+	struct model_frame f = {.dev = W_NET6};
+
+	memcpy(f.src, world_mac[M_N6], SP_MAC_LEN);
+	memcpy(f.dst, world_mac[M_M3], SP_MAC_LEN);
+	for (int point = 0; point < 5; point++) {
+		typeof(total) before = total;
+		struct model_result right, r;
+		uint8_t bytes[SHAPE_MAX];
+
+		f.len = (uint16_t)shape_bytes(&shapes[point > 1], f.dst, f.src, bytes);
+		f.proto = point > 1 ? 0x0800 : 0x0806;
+		f.payload_len = f.len - MODEL_ETH;
+		memcpy(f.payload, bytes + MODEL_ETH, f.payload_len);
+		awaken();
+		model_steer(&world, &f, &right);
+		assert_int_equal(right.reason, SP_R_NONE);
+		r = right;
+		switch (point) {
+		case 0:
+			r.answer[41] ^= 1;
+			break;
+		case 1:
+			r.answer_len = 0;
+			break;
+		case 2:
+			r.parked = false;
+			break;
+		case 3:
+			r.n_notices = 0;
+			break;
+		case 4:
+			r.notices[0].from_port++;
+			break;
+		}
+		assert_non_null(check_steer(&f, &r));
+		total = before;
+		expect(&f, &right, true);
+	}
+	assert_null(check_all());
+}
+
 static int setup(void **state)
 {
 	const struct world_options options = {.live = false};
@@ -322,7 +338,7 @@ static int setup(void **state)
 			seed = strtoull(s, NULL, 10) ?: 1;
 		else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 			return -EIO;
-	state64 = seed;
+	draw_seed(seed);
 	printf("# SP_MODEL_SEED=%llu, %llu frames\n", (unsigned long long)seed,
 	       (unsigned long long)frames_wanted());
 	net_no_ipv6();
@@ -346,6 +362,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_can_fail),
+		cmocka_unit_test(test_can_fail_machine),
 		cmocka_unit_test(test_agree),
 	};
 

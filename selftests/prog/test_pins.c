@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -108,6 +109,143 @@ static void test_foreign_config(void **state)
 		assert_non_null(strstr(error, PINS "/maps/config"));
 	}
 	assert_int_equal(bpf_map_update_elem(fd, &zero, &good, BPF_ANY), 0);
+}
+
+/* --- pins of a version that had fewer maps --- */
+
+/* The maps as they were, written down here and not taken from our header. */
+static const struct {
+	const char *name;
+	enum bpf_map_type type;
+	uint32_t key, value, entries, flags;
+} old_maps[] = {
+	{"ports", BPF_MAP_TYPE_HASH, 4, 16, 64, BPF_F_NO_PREALLOC},
+	{"vids", BPF_MAP_TYPE_HASH, 8, 16, 64, BPF_F_NO_PREALLOC},
+	{"bindings", BPF_MAP_TYPE_HASH, 12, 16, 1024, BPF_F_NO_PREALLOC},
+	{"fdb", BPF_MAP_TYPE_HASH, 12, 20, 1024, BPF_F_NO_PREALLOC},
+	{"flood", BPF_MAP_TYPE_HASH, 4, 1288, 64, BPF_F_NO_PREALLOC},
+	{"police", BPF_MAP_TYPE_ARRAY, 4, 48, 64, 0},
+	{"counters", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 48, 64, 0},
+	{"reasons", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 32, 64, 0},
+	{"config", BPF_MAP_TYPE_ARRAY, 4, 24, 1, 0},
+	{"events", BPF_MAP_TYPE_RINGBUF, 0, 0, 1 << 20, 0},
+};
+static const char *const new_maps[] = {"machines", "addresses", "notices"};
+#define OLD NET_BPFFS "/old/v1"
+
+static void make_old_pins(void)
+{
+	static const char *const dirs[] = {NET_BPFFS "/old", OLD, OLD "/maps", OLD "/progs",
+					   OLD "/links"};
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(dirs); i++)
+		assert_int_equal(mkdir(dirs[i], 0700), 0);
+	for (size_t i = 0; i < SP_ARRAY_SIZE(old_maps); i++) {
+		LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = old_maps[i].flags);
+		_cleanup_close_
+		int fd = bpf_map_create(old_maps[i].type, old_maps[i].name, old_maps[i].key,
+					old_maps[i].value, old_maps[i].entries, &opts);
+		char path[128];
+
+		assert_true(fd >= 0);
+		snprintf(path, sizeof(path), OLD "/maps/%s", old_maps[i].name);
+		assert_int_equal(bpf_obj_pin(fd, path), 0);
+	}
+}
+
+/* Entries as an earlier daemon left them, byte by byte. */
+static void fill_old_pins(void)
+{
+	static const uint32_t config[6] = {1, 0x5a5a0001, 1000, 0, 1, 0};
+	static const uint8_t bind_key[12] = {7, 0, 0, 0, 101, 0, 2, 0, 0, 0, 0, 9};
+	static const uint32_t bind[4] = {4, 5, 6, 0};
+	const uint32_t zero = 0;
+	_cleanup_close_
+	int bindings = bpf_obj_get(OLD "/maps/bindings");
+	_cleanup_close_
+	int fd = bpf_obj_get(OLD "/maps/config");
+
+	assert_int_equal(bpf_map_update_elem(fd, &zero, config, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(bindings, bind_key, bind, BPF_ANY), 0);
+}
+
+static uint32_t map_id(int fd)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
+	return info.id;
+}
+
+/* They are taken over as they are, and what they lack is made beside them (I5). */
+static void test_old_pins(void **state)
+{
+	const struct dataplane_options options = {
+		.bpffs = NET_BPFFS, .pin_dir = "old", .max_bindings = 1024, .max_ports = 64};
+	const struct sp_bind_key key = {.ifindex = 7, .vid = 101, .mac = {2, 0, 0, 0, 0, 9}};
+	uint32_t zero = 0, ids[SP_ARRAY_SIZE(new_maps)];
+	struct sp_config config;
+	struct sp_bind bind;
+
+	make_old_pins();
+	fill_old_pins();
+	for (int again = 0; again < 2; again++) {
+		_cleanup_(dataplane_closep) struct dataplane *new = NULL;
+		_cleanup_free_
+		char *error = NULL;
+		char path[128];
+
+		if (dataplane_open(&options, &new, &error) < 0)
+			fail_msg("%s", error ?: "no reason");
+		assert_int_equal(
+			bpf_map_lookup_elem(dataplane_map_fd(new, "bindings"), &key, &bind), 0);
+		assert_int_equal(bind.segment, 4);
+		assert_int_equal(bind.port, 5);
+		assert_int_equal(bind.generation, 6);
+		assert_int_equal(
+			bpf_map_lookup_elem(dataplane_map_fd(new, "config"), &zero, &config), 0);
+		assert_int_equal(config.mark, 0x5a5a0001);
+		/* The new ones are made once. */
+		for (size_t i = 0; i < SP_ARRAY_SIZE(new_maps); i++) {
+			uint32_t id = map_id(dataplane_map_fd(new, new_maps[i]));
+			_cleanup_close_
+			int fd = -1;
+
+			snprintf(path, sizeof(path), OLD "/maps/%s", new_maps[i]);
+			fd = bpf_obj_get(path);
+			assert_true(fd >= 0);
+			assert_int_equal(map_id(fd), id);
+			assert_true(!again || ids[i] == id);
+			ids[i] = id;
+		}
+		assert_int_equal(dataplane_machine_begin(
+					 new, 63, &(struct sp_machine){.flags = SP_M_PINNED}),
+				 0);
+	}
+	assert_int_equal(dataplane_destroy(&options), 0);
+}
+
+/* A pin of `machines` that cannot be mapped into memory is none of ours. */
+static void test_machines_not_mappable(void **state)
+{
+	const struct dataplane_options options = {
+		.bpffs = NET_BPFFS, .pin_dir = "unmapped", .max_ports = 64};
+	const char *path = NET_BPFFS "/unmapped/v1/maps/machines";
+	_cleanup_(dataplane_closep) struct dataplane *other = NULL;
+	_cleanup_free_
+	char *error = NULL;
+	_cleanup_close_
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "machines", 4, sizeof(struct sp_machine), 64,
+				NULL);
+
+	assert_int_equal(dataplane_open(&options, &other, NULL), 0);
+	dataplane_close(TAKE_PTR(other));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(bpf_obj_pin(fd, path), 0);
+	assert_int_equal(dataplane_open(&options, &other, &error), -EUCLEAN);
+	assert_non_null(strstr(error, path));
+	assert_int_equal(dataplane_destroy(&options), 0);
 }
 
 static void test_no_bpffs(void **state)
@@ -210,6 +348,44 @@ static void test_flood(void **state)
 	assert_int_equal(count, 0);
 }
 
+static int see_address(const struct sp_address_key *key, const struct sp_address *value, void *arg)
+{
+	static const uint8_t addr[16] = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1};
+
+	++*(unsigned int *)arg;
+	return key->segment == 9 && memcmp(key->addr, addr, 16) == 0 && value->port == 5 ? 0
+											 : -EBADMSG;
+}
+
+static void test_addresses(void **state)
+{
+	const struct sp_address value = {.port = 5, .mac = {2, 0, 0, 0, 0, 1}};
+	uint8_t addr[16] = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1};
+	unsigned int n = 0;
+
+	assert_int_equal(dataplane_address_set(dp, 9, addr, &(struct sp_address){.port = 5}),
+			 -EINVAL); /* of no MAC */
+	assert_int_equal(dataplane_address_set(dp, 9, addr, &value), 0);
+	assert_int_equal(dataplane_each_address(dp, see_address, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(dataplane_address_del(dp, 9, addr), 0);
+	assert_int_equal(dataplane_address_del(dp, 9, addr), 0); /* gone is fine */
+	n = 0;
+	assert_int_equal(dataplane_each_address(dp, see_address, &n), 0);
+	assert_int_equal(n, 0);
+	for (uint32_t i = 0; i < BINDINGS; i++) {
+		memcpy(addr + 12, &i, sizeof(i));
+		assert_int_equal(dataplane_address_set(dp, 9, addr, &value), 0);
+	}
+	addr[0] = 1;
+	assert_int_equal(dataplane_address_set(dp, 9, addr, &value), -ENOSPC);
+	for (uint32_t i = 0; i < BINDINGS; i++) {
+		addr[0] = 0;
+		memcpy(addr + 12, &i, sizeof(i));
+		assert_int_equal(dataplane_address_del(dp, 9, addr), 0);
+	}
+}
+
 /* A port number is as good as new after its counters were cleared (D3). */
 static void test_counters(void **state)
 {
@@ -256,6 +432,9 @@ static int live_with_little(uint32_t ifindex, bool force_clsact)
 {
 	struct dataplane_options options = usual;
 	const struct sp_port port = {.port = 3, .kind = SP_PORT_VPN, .max_len = 1514};
+	const struct sp_port machine = {
+		.port = 3, .segment = 1, .kind = SP_PORT_MACHINE, .max_len = 1514};
+	const uint8_t frame[60] = {2, [11] = 1, [12] = 8, [14] = 0x45, [17] = 46};
 	struct dataplane *mine = NULL;
 	int r = keep_capabilities();
 
@@ -266,6 +445,12 @@ static int live_with_little(uint32_t ifindex, bool force_clsact)
 		r = dataplane_attach(mine, ifindex, &port);
 	if (r == 0)
 		r = dataplane_events_drain(mine, NULL, NULL);
+	if (r == 0)
+		r = dataplane_notices_drain(mine, NULL, NULL);
+	if (r == 0)
+		r = dataplane_attach(mine, ifindex, &machine);
+	if (r == 0 && dataplane_replay(mine, 1, frame, sizeof(frame)) != -ENOENT)
+		r = -EBADMSG;
 	if (r == 0)
 		r = dataplane_detach(mine, ifindex);
 	dataplane_close(mine);
@@ -314,11 +499,19 @@ static int teardown(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_foreign_pin),	 cmocka_unit_test(test_other_size),
-		cmocka_unit_test(test_half_made),	 cmocka_unit_test(test_foreign_config),
-		cmocka_unit_test(test_no_bpffs),	 cmocka_unit_test(test_bindings),
-		cmocka_unit_test(test_no_group_entries), cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_counters),	 cmocka_unit_test(test_names),
+		cmocka_unit_test(test_foreign_pin),
+		cmocka_unit_test(test_other_size),
+		cmocka_unit_test(test_half_made),
+		cmocka_unit_test(test_foreign_config),
+		cmocka_unit_test(test_old_pins),
+		cmocka_unit_test(test_machines_not_mappable),
+		cmocka_unit_test(test_no_bpffs),
+		cmocka_unit_test(test_bindings),
+		cmocka_unit_test(test_no_group_entries),
+		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_capabilities),
 	};
 

@@ -323,7 +323,8 @@ static void fill_row(struct addition *a, const struct policy_args *p)
 	row->pinned = p->pinned;
 	memcpy(row->addresses, p->addresses, sizeof(row->addresses));
 	memcpy(row->domain, a->spec.domain, sizeof(row->domain));
-	snprintf(a->spec.mark.server, sizeof(a->spec.mark.server), "%s", a->daemon->config->server);
+	snprintf(a->spec.mark.server, sizeof(a->spec.mark.server), "%s",
+		 store_server(a->daemon->store));
 	memcpy(a->spec.mark.user, row->user, sizeof(row->user));
 	memcpy(a->spec.mark.name, row->name, sizeof(row->name));
 	a->spec.mark.origin = a->spec.origin;

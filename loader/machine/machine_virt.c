@@ -22,7 +22,7 @@ static void on_event(const uint8_t uuid[SP_UUID_LEN], enum virt_event event, voi
  * instance. */
 static void note_orphan(struct daemon *d, const struct virt_domain *v)
 {
-	if (strcmp(v->owner, d->config->server) != 0)
+	if (strcmp(v->owner, store_server(d->store)) != 0)
 		return;
 	d->n_orphans++;
 	log_event(LOG_WARNING,

@@ -109,6 +109,11 @@ const char *store_error(const struct store *s)
 	return s->error[0] ? s->error : "no error";
 }
 
+const char *store_server(const struct store *s)
+{
+	return s->server;
+}
+
 bool store_is_shared(const struct store *s)
 {
 	return s->driver->shared;

@@ -211,6 +211,9 @@ int store_copy(struct store *from, struct store *to,
 	       void (*progress)(const char *table, uint64_t rows, void *arg), void *arg,
 	       char **ret_error);
 
+/* This server's name, as the store has it. Stays the same; may be asked by any thread. */
+const char *store_server(const struct store *s);
+
 /* Do other servers write to it as well? Then a MAC must be claimed before it is bound. */
 bool store_is_shared(const struct store *s);
 /* "SQLite 3.40.1, /var/lib/..." or "MariaDB 10.11.6 at db1:3306, TLS": for status and doctor. */

@@ -45,6 +45,7 @@ static const struct config_key keys[] = {
 	K("session", "burst-frames", KEY_SIZE, burst_frames, 0, 1000000000ULL),
 	K("session", "reserved-macs", KEY_MACS, reserved, 0, 0),
 	K("session", "vid-rest", KEY_UINT, vid_rest_s, 0, 86400),
+	K("metrics", "listen", KEY_LISTEN, metrics_listen, 0, 0),
 	I("tap", KEY_TAP, tap, 1, 15),
 	I("mode", KEY_MODE, vlan_mode, 0, 0),
 	I("config", KEY_PATH, openvpn_config, 1, 1023),
@@ -125,8 +126,8 @@ static void enter_section(struct config_parser *p, const char *section)
 		new_instance(p, section + 9);
 	else if (!is_section(section))
 		config_mistake(p, p->line,
-			       "[%s]: expected [daemon], [store], [dataplane], [session] or "
-			       "[instance NAME]",
+			       "[%s]: expected [daemon], [store], [dataplane], [session], "
+			       "[metrics] or [instance NAME]",
 			       section);
 }
 
@@ -328,6 +329,7 @@ void config_free(struct config *c)
 	free(c->store_path);
 	free(c->bpffs);
 	free(c->pin_dir);
+	free(c->metrics_listen);
 	free(c);
 }
 

@@ -53,6 +53,9 @@ struct config {
 	size_t n_reserved;
 	unsigned int vid_rest_s; /* vid-rest= s, default SP_VID_REST_S */
 
+	/* [metrics] */
+	char *metrics_listen; /* listen=: a loopback address (loader/trace/http.h); NULL: none */
+
 	struct config_instance *instances; /* by order in the file; names and taps are unique */
 	size_t n_instances;
 };

@@ -16,7 +16,8 @@ enum config_key_type {
 	KEY_USER,
 	KEY_MACS,
 	KEY_MODE,
-	KEY_TAP
+	KEY_TAP,
+	KEY_LISTEN, /* a loopback address with a port, or none */
 };
 
 struct config_key {

@@ -12,6 +12,7 @@
 #include "lib/mac.h"
 #include "log.h"
 #include "request.h"
+#include "trace/http.h"
 
 void config_mistake(struct config_parser *p, unsigned int line, const char *format, ...)
 {
@@ -201,6 +202,25 @@ static void set_tap(struct config_parser *p, const struct config_key *k, char *f
 		strcpy(field, value);
 }
 
+static void set_listen(struct config_parser *p, const struct config_key *k, char **field,
+		       const char *value)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	if (strcmp(value, "none") == 0) {
+		free(TAKE_PTR(*field));
+		return;
+	}
+	if (http_address(value, &address, &len))
+		set_text(p, field, value);
+	else
+		config_mistake(p, p->line,
+			       "%s: '%s': expected none, or a loopback address and a port as "
+			       "127.0.0.1:9469 or [::1]:9469",
+			       k->name, value);
+}
+
 void config_set(struct config_parser *p, const struct config_key *k, void *base, const char *value)
 {
 	void *field = (char *)base + k->offset;
@@ -239,6 +259,9 @@ void config_set(struct config_parser *p, const struct config_key *k, void *base,
 		break;
 	case KEY_TAP:
 		set_tap(p, k, field, value);
+		break;
+	case KEY_LISTEN:
+		set_listen(p, k, field, value);
 		break;
 	}
 }

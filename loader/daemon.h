@@ -13,14 +13,18 @@
 #include "link.h"
 #include "portnum.h"
 #include "store/store.h"
+#include "trace/loop.h"
 #include "worker.h"
 
 struct binding;
 struct ends;
+struct http;
 struct instance;
+struct metrics;
 struct monitor;
 struct segment;
 struct session;
+struct traces;
 struct workload;
 
 struct daemon {
@@ -34,6 +38,11 @@ struct daemon {
 	struct monitor *monitor;
 	struct portnum *portnums;
 	struct ends *ends;
+	struct traces *traces;
+	struct metrics *metrics;
+	struct http *http; /* NULL: nobody listens, or http_error says why not */
+	char *http_error;
+	struct loop_stats loop;
 	sd_event_source *netns_source; /* the table of mounts */
 	int netns_fd;
 
@@ -59,6 +68,9 @@ struct daemon {
  * an inherited socket, taken, or -1. CONFIG is taken on success. What fails is logged.
  */
 int daemon_new(struct config *config, int listen_fd, struct daemon **ret);
+
+/* The event loop, until it is told to end: its exit code, or a negative errno. */
+int daemon_run(struct daemon *d);
 
 /* Programs, taps and pins stay. */
 struct daemon *daemon_free(struct daemon *d);

@@ -10,6 +10,8 @@
 #include "log.h"
 #include "monitor.h"
 #include "ops_hook.h"
+#include "trace/metrics.h"
+#include "trace/trace.h"
 
 #define REFUSAL_MS 2000 /* how long a refused MAC stays refused without asking again */
 
@@ -82,6 +84,8 @@ void op_hook_learn(void *context, void *request, const json_t *args)
 		return;
 	hook_key(i, args, &key);
 	s = session_find(d, &key);
+	if (s && !trace_has(d->traces, s->trace, TRACE_FIRST_MAC, NULL))
+		trace_mark(d->traces, s->trace, TRACE_FIRST_MAC, text, client_now_us());
 	if (hook_expired(args)) {
 		request_fail(request, -ETIMEDOUT, NULL,
 			     "nothing was done: the deadline has passed");
@@ -94,6 +98,7 @@ void op_hook_learn(void *context, void *request, const json_t *args)
 		reason = "not the session's VLAN id";
 	else
 		reason = learn(d, s, mac, client_now_us(), &verdict);
+	metrics_note(d->metrics, reason ? METRICS_MAC_REFUSE : METRICS_MAC_ALLOW);
 	log_learn(i, s, text, verdict, reason);
 	monitor_mac(d, reason ? "refuse" : "learn", s ? s->id : 0, mac,
 		    (uint16_t)arg_int(args, "vid", 0), reason);

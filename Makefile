@@ -74,7 +74,7 @@ STD := -std=gnu11 $(WARN)
 
 LIB_LIBS    := -ljansson
 LOADER_PKG  := libbpf libsystemd sqlite3 mysqlclient libcrypt libnl-3.0 libnl-route-3.0 jansson inih \
-	libvirt libxml-2.0
+	libvirt libxml-2.0 libmicrohttpd
 LOADER_LIBS = $(shell $(PKG_CONFIG) --libs $(LOADER_PKG)) -lelf -lz -lpthread
 CPPFLAGS    += $(shell $(PKG_CONFIG) --cflags $(LOADER_PKG) 2>/dev/null)
 
@@ -254,6 +254,8 @@ install: compile ## install below DESTDIR and PREFIX
 		install -m 644 man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s/; done
 	$(Q)install -m 644 completion/sallyport.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sallyport
 	$(Q)install -m 644 README.md docs/*.md docs/*.example $(DESTDIR)$(PREFIX)/share/doc/sallyport/
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/doc/sallyport/grafana
+	$(Q)install -m 644 docs/grafana/*.json $(DESTDIR)$(PREFIX)/share/doc/sallyport/grafana/
 	$(Q)for u in service socket; do $(render) systemd/sallyportd.$$u.in > $(DESTDIR)$(UNITDIR)/sallyportd.$$u; done
 	$(Q)$(render) 'systemd/openvpn-server@.service.d-sallyport.conf.in' > \
 		$(DESTDIR)$(PREFIX)/share/doc/sallyport/openvpn-server@.service.d-sallyport.conf

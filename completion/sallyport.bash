@@ -24,7 +24,7 @@ _sallyport_values() {
 	USER) _sallyport_names "$1" name user list ;;
 	WORKLOAD) _sallyport_names "$1" name workload list ${3:+--user "$3"} ;;
 	MACHINE) _sallyport_names "$1" name machine list ${3:+--user "$3"} ;;
-	SESSION) _sallyport_names "$1" id session list ;;
+	SESSION | 'SESSION|ID') _sallyport_names "$1" id session list ;;
 	INSTANCE) _sallyport_names "$1" name status ;;
 	NETNS) [ ! -d /run/netns ] || ls /run/netns ;;
 	COMMAND) _sallyport_listing "$1" | awk -F'\t' '$1 == "command" { split($2, w, " "); print w[1] }' | sort -u ;;

@@ -86,6 +86,41 @@ static void print_machines(const json_t *m)
 	print_resource(m, "vCPUs", "vcpus");
 }
 
+static void print_metrics(const json_t *metrics)
+{
+	bool ok = !json_object_get(metrics, "error");
+
+	if (metrics)
+		text_line(stdout, "metrics    http://%s/metrics%s%s", field_text(metrics, "listen"),
+			  ok ? "" : " FAILED: ", ok ? "" : field_text(metrics, "error"));
+}
+
+static void add_real(struct table *t, const json_t *stage, const char *name)
+{
+	table_cellf(t, "%.1f", json_number_value(json_object_get(stage, name)));
+}
+
+/* Where the time goes: nothing before the first login. */
+static void print_stages(const json_t *stages)
+{
+	_cleanup_table_ struct table *t = table_new("STAGE >COUNT >P50-MS >P90-MS >P99-MS WHAT");
+	const json_t *stage;
+	size_t i;
+
+	json_array_foreach (stages, i, stage) {
+		table_cell(t, field_text(stage, "name"));
+		table_cellf(t, "%" PRId64, field_int(stage, "count"));
+		add_real(t, stage, "p50_ms");
+		add_real(t, stage, "p90_ms");
+		add_real(t, stage, "p99_ms");
+		table_cell(t, field_text(stage, "text"));
+	}
+	if (table_rows(t) == 0)
+		return;
+	putchar('\n');
+	table_print(t, stdout, 0, 0, "\n");
+}
+
 static void print_status(const json_t *s)
 {
 	_cleanup_table_ struct table *t = table_new("INSTANCE MODE TAP STATE >OPENVPN MANAGEMENT "
@@ -101,6 +136,7 @@ static void print_status(const json_t *s)
 		  json_is_true(json_object_get(features, "tcx")) ? "TCX" : "clsact",
 		  json_is_true(json_object_get(features, "xdp_native")) ? "native" : "generic");
 	print_store(json_object_get(s, "store"));
+	print_metrics(json_object_get(s, "metrics"));
 	text_line(stdout,
 		  "holds      %" PRId64 " sessions, %" PRId64 " workloads, %" PRId64 " bindings",
 		  field_int(s, "sessions"), field_int(s, "workloads"), field_int(s, "bindings"));
@@ -113,6 +149,7 @@ static void print_status(const json_t *s)
 		table_print(t, stdout, 0, 0, "\n");
 	else
 		puts("no instances");
+	print_stages(json_object_get(s, "stages"));
 }
 
 int cmd_status(const struct ctl *ctl, const struct ctl_args *args)

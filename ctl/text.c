@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "lib/utf8.h"
 
 void text_oom(void)
 {
@@ -17,34 +18,6 @@ void text_oom(void)
 }
 
 /* --- escaping --- */
-
-/* The code point at S and its length in *RET_LEN; -1 (length 1) where it is not UTF-8. */
-static int32_t decode(const unsigned char *s, size_t *ret_len)
-{
-	static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = s[0] < 0x80		 ? 1
-		   : (s[0] >> 5) == 0x6	 ? 2
-		   : (s[0] >> 4) == 0xe	 ? 3
-		   : (s[0] >> 3) == 0x1e ? 4
-					 : 0;
-	int32_t c;
-
-	*ret_len = 1;
-	if (n == 1)
-		return s[0];
-	if (n == 0)
-		return -1;
-	c = s[0] & (0x7f >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return -1;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return -1;
-	*ret_len = n;
-	return c;
-}
 
 /* Not to be shown as it is: it moves the cursor, turns the text around or cannot be seen. */
 static bool is_dangerous(int32_t c)
@@ -89,7 +62,7 @@ char *text_escape(const char *s)
 		text_oom();
 	while (*p) {
 		size_t n;
-		int32_t c = decode(p, &n);
+		int32_t c = utf8_decode((const char *)p, &n);
 
 		if (c < 0 || c == '\\' || is_dangerous(c)) {
 			out += write_escape(out, c, *p);

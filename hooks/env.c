@@ -123,6 +123,7 @@ int env_session(const char *const *envp, struct hook_session *ret, const char **
 
 int env_login(const char *const *envp, struct hook_login *login, const char **ret_bad)
 {
+	int64_t port = 0;
 	int r;
 
 	*ret_bad = "common_name";
@@ -136,6 +137,11 @@ int env_login(const char *const *envp, struct hook_login *login, const char **re
 	r = env_address(envp, "untrusted_ip", "untrusted_ip6", &login->untrusted_ip);
 	if (r < 0 && r != -ENOENT)
 		return r;
+	*ret_bad = "untrusted_port";
+	r = env_number(envp, "untrusted_port", 0, UINT16_MAX, &port);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	login->untrusted_port = (uint16_t)port;
 	*ret_bad = "daemon_pid";
 	return env_number(envp, "daemon_pid", 1, INT32_MAX, &login->daemon_pid);
 }

@@ -44,6 +44,7 @@ struct hook_login {
 	const char *password;
 	const char *common_name;
 	const char *untrusted_ip; /* NULL: not known */
+	uint16_t untrusted_port;  /* 0: not known */
 	int64_t daemon_pid;
 };
 

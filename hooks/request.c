@@ -22,11 +22,13 @@ static int packed(json_t *request, json_t **ret)
 
 int request_auth(const char *instance, const struct hook_login *login, json_t **ret)
 {
-	return packed(json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s*}", "v", 1, "op",
+	json_t *port = login->untrusted_port ? json_integer(login->untrusted_port) : NULL;
+
+	return packed(json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s*, s:o*}", "v", 1, "op",
 				"hook-auth", "instance", instance, "username", login->username,
 				"password", login->password, "common_name", login->common_name,
 				"daemon_pid", (json_int_t)login->daemon_pid, "untrusted_ip",
-				login->untrusted_ip),
+				login->untrusted_ip, "untrusted_port", port),
 		      ret);
 }
 

@@ -68,6 +68,7 @@ static const struct config_key keys[] = {
 	K("machines", "burst-bytes", KEY_SIZE, machine_burst_bytes, 0, 10000000000ULL),
 	K("machines", "rate-frames", KEY_SIZE, machine_rate_frames, 0, 1000000000ULL),
 	K("machines", "burst-frames", KEY_SIZE, machine_burst_frames, 0, 1000000000ULL),
+	K("metrics", "listen", KEY_LISTEN, metrics_listen, 0, 0),
 	I("tap", KEY_TAP, tap, 1, 15),
 	I("mode", KEY_MODE, vlan_mode, 0, 0),
 	I("config", KEY_PATH, openvpn_config, 1, 1023),
@@ -151,7 +152,7 @@ static void enter_section(struct config_parser *p, const char *section)
 	else if (!is_section(section))
 		config_mistake(p, p->line,
 			       "[%s]: expected [daemon], [store], [dataplane], [session], "
-			       "[machines] or [instance NAME]",
+			       "[machines], [metrics] or [instance NAME]",
 			       section);
 }
 
@@ -375,6 +376,7 @@ void config_free(struct config *c)
 	free(c->probe_kernel);
 	free(c->accel);
 	free(c->ladder);
+	free(c->metrics_listen);
 	free(c);
 }
 

@@ -67,6 +67,8 @@ struct config {
 	uint32_t user_max_machines, user_max_memory_mib, user_max_vcpus; /* max-user-*= */
 	uint64_t machine_rate_bytes, machine_burst_bytes; /* rate-*=, burst-*=: what one may send */
 	uint64_t machine_rate_frames, machine_burst_frames;
+	/* [metrics] */
+	char *metrics_listen; /* listen=: a loopback address (loader/trace/http.h); NULL: none */
 
 	struct config_instance *instances; /* by order in the file; names and taps are unique */
 	size_t n_instances;

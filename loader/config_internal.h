@@ -24,6 +24,7 @@ enum config_key_type {
 	KEY_LADDER,
 	KEY_DURATION,
 	KEY_MEMORY, /* MiB; M, G or T may follow */
+	KEY_LISTEN, /* a loopback address with a port, or none */
 };
 
 struct config_key {

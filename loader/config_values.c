@@ -14,6 +14,7 @@
 #include "log.h"
 #include "machine/ladder.h"
 #include "request.h"
+#include "trace/http.h"
 
 void config_mistake(struct config_parser *p, unsigned int line, const char *format, ...)
 {
@@ -255,6 +256,25 @@ static void set_memory(struct config_parser *p, const struct config_key *k, uint
 		*field = (uint32_t)mib;
 }
 
+static void set_listen(struct config_parser *p, const struct config_key *k, char **field,
+		       const char *value)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	if (strcmp(value, "none") == 0) {
+		free(TAKE_PTR(*field));
+		return;
+	}
+	if (http_address(value, &address, &len))
+		set_text(p, field, value);
+	else
+		config_mistake(p, p->line,
+			       "%s: '%s': expected none, or a loopback address and a port as "
+			       "127.0.0.1:9469 or [::1]:9469",
+			       k->name, value);
+}
+
 void config_set(struct config_parser *p, const struct config_key *k, void *base, const char *value)
 {
 	void *field = (char *)base + k->offset;
@@ -308,6 +328,9 @@ void config_set(struct config_parser *p, const struct config_key *k, void *base,
 		break;
 	case KEY_MEMORY:
 		set_memory(p, k, field, value);
+		break;
+	case KEY_LISTEN:
+		set_listen(p, k, field, value);
 		break;
 	}
 }

@@ -544,6 +544,11 @@ struct control *control_free(struct control *c)
 	return NULL;
 }
 
+size_t control_clients(const struct control *c)
+{
+	return c->n_clients;
+}
+
 void control_set_admin_gid(struct control *c, gid_t gid)
 {
 	c->config.admin_gid = gid;

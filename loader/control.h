@@ -32,6 +32,9 @@ struct control *control_free(struct control *c);
 /* Make the socket at PATH: a stale one is replaced, a live one is -EADDRINUSE. Returns the fd. */
 int control_listen(const char *path);
 
+/* Connections that are open. */
+size_t control_clients(const struct control *c);
+
 /* After a reload. */
 void control_set_admin_gid(struct control *c, gid_t gid);
 

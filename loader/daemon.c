@@ -19,12 +19,17 @@
 #include "ops.h"
 #include "reconcile.h"
 #include "session.h"
+#include "trace/http.h"
+#include "trace/metrics.h"
+#include "trace/trace.h"
 #include "virt/virt.h"
 #include "workload.h"
 
 void daemon_store_state(struct daemon *d, const char *error)
 {
-	if (!error)
+	if (error)
+		metrics_note(d->metrics, METRICS_STORE_ERROR);
+	else
 		ends_flush(d->ends);
 	if (!error == !d->store_error)
 		return;
@@ -261,6 +266,23 @@ static int start_machines(struct daemon *d)
 	return r;
 }
 
+/*
+ * A door for looking in, not for users: where it cannot be opened the daemon goes on without, says
+ * so in its log and in `status`, and tries again on reload.
+ */
+static void open_http(struct daemon *d)
+{
+	const char *listen = d->config->metrics_listen;
+	int r = listen ? http_new(d->event, d->metrics, listen, &d->http) : 0;
+
+	free(TAKE_PTR(d->http_error));
+	if (r == 0)
+		return;
+	d->http_error = strdup(strerror(-r));
+	log_event(LOG_ERR, "the metrics listener cannot be opened", "LISTEN", listen, "ERROR",
+		  strerror(-r), NULL);
+}
+
 static int start(struct daemon *d, int *listen_fd)
 {
 	struct instance *i;
@@ -268,7 +290,9 @@ static int start(struct daemon *d, int *listen_fd)
 
 	if (*listen_fd < 0)
 		*listen_fd = r = listen_on(d);
-	r = r < 0 ? r : open_store(d);
+	r = r < 0 ? r : traces_new(&d->traces);
+	r = r ?: metrics_new(d, &d->metrics);
+	r = r ?: open_store(d);
 	r = r ?: open_dataplane(d);
 	r = r ?: restore(d);
 	r = r ?: monitor_new(d, &d->monitor);
@@ -276,10 +300,14 @@ static int start(struct daemon *d, int *listen_fd)
 	if (r == 0 && d->claims)
 		r = lease_new(d, &d->lease);
 	r = r ?: machine_notice_watch(d);
+	machine_metrics(d);
 	r = r ?: start_machines(d);
 	DL_FOREACH(d->instances, i)
 	r = r ?: instance_start(i);
-	return r ?: open_control(d, TAKE_FD(*listen_fd));
+	r = r ?: open_control(d, TAKE_FD(*listen_fd));
+	if (r == 0)
+		open_http(d);
+	return r;
 }
 
 int daemon_new(struct config *config, int listen_fd, struct daemon **ret)
@@ -304,6 +332,11 @@ int daemon_new(struct config *config, int listen_fd, struct daemon **ret)
 	}
 	*ret = d;
 	return 0;
+}
+
+int daemon_run(struct daemon *d)
+{
+	return loop_run(d->event, &d->loop);
 }
 
 static void free_sessions(struct daemon *d)
@@ -368,6 +401,8 @@ struct daemon *daemon_free(struct daemon *d)
 	machine_notice_unwatch(d);
 	d->lease = lease_free(d->lease);
 	d->ends = ends_free(d->ends);
+	d->http = http_free(d->http);
+	d->metrics = metrics_free(d->metrics);
 	d->control = control_free(d->control);
 	d->monitor = monitor_free(d->monitor);
 	free_tables(d);
@@ -384,7 +419,9 @@ struct daemon *daemon_free(struct daemon *d)
 	store_close(d->claims);
 	sd_event_unref(d->event);
 	config_free(d->config);
+	traces_free(d->traces);
 	free(d->store_error);
+	free(d->http_error);
 	free(d);
 	return NULL;
 }
@@ -463,9 +500,15 @@ static void warn_restart(const struct config *a, const struct config *b)
 				  checks[i].name, NULL);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
 static void apply(struct daemon *d, struct config *next)
 {
 	struct config *old = d->config;
+	bool listens = same_text(old->metrics_listen, next->metrics_listen) && !d->http_error;
 
 	warn_restart(old, next);
 	drop_instances(d, next);
@@ -475,6 +518,10 @@ static void apply(struct daemon *d, struct config *next)
 	add_instances(d);
 	session_set_rates(d);
 	machine_reload_all(d);
+	if (!listens) {
+		d->http = http_free(d->http);
+		open_http(d);
+	}
 	config_free(old);
 	log_event(LOG_INFO, "reloaded", NULL);
 }

@@ -13,15 +13,18 @@
 #include "link.h"
 #include "portnum.h"
 #include "store/store.h"
+#include "trace/loop.h"
 #include "worker.h"
 
+struct admission;
 struct binding;
 struct ends;
-struct admission;
+struct http;
 struct instance;
 struct lease;
 struct machine;
 struct machine_console;
+struct metrics;
 struct monitor;
 struct presence;
 struct segment;
@@ -43,6 +46,11 @@ struct daemon {
 	struct monitor *monitor;
 	struct portnum *portnums;
 	struct ends *ends;
+	struct traces *traces;
+	struct metrics *metrics;
+	struct http *http; /* NULL: nobody listens, or http_error says why not */
+	char *http_error;
+	struct loop_stats loop;
 	sd_event_source *netns_source; /* the table of mounts */
 	int netns_fd;
 
@@ -59,7 +67,6 @@ struct daemon {
 	struct presence *presences; /* by user id */
 	struct machine *machines, *machines_by_uuid, *machines_by_mac, *machines_by_port;
 	struct machine *machine_devices; /* by the MAC of the tap */
-	struct traces *traces;
 	sd_event_source *notice_source;
 	struct machine_console *consoles; /* list, utlist */
 	size_t n_orphans;		  /* domains with our mark and no row */
@@ -78,6 +85,9 @@ struct daemon {
  * an inherited socket, taken, or -1. CONFIG is taken on success. What fails is logged.
  */
 int daemon_new(struct config *config, int listen_fd, struct daemon **ret);
+
+/* The event loop, until it is told to end: its exit code, or a negative errno. */
+int daemon_run(struct daemon *d);
 
 /* Programs, taps and pins stay. */
 struct daemon *daemon_free(struct daemon *d);

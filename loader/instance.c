@@ -16,6 +16,7 @@
 #include "monitor.h"
 #include "ovpnconf.h"
 #include "session.h"
+#include "trace/metrics.h"
 #include "workload.h"
 
 const char *instance_state_name(enum instance_state state)
@@ -197,6 +198,7 @@ void instance_free(struct instance *i, bool remove)
 		session_end_instance(i, 0, "the instance was removed");
 		link_set_up(i->link.ifindex, false);
 		dataplane_detach(d->dp, i->link.ifindex);
+		metrics_port_gone(d->metrics, SP_PORT_VPN, i->port);
 		portnum_put(d->portnums, i->port);
 	}
 	DL_DELETE(d->instances, i);
@@ -383,6 +385,7 @@ static void tap_gone(struct instance *i)
 	log_event(LOG_WARNING, "the tap was deleted: made anew", "INSTANCE", i->name, NULL);
 	session_end_instance(i, 0, "the tap was deleted");
 	dataplane_detach(i->daemon->dp, i->link.ifindex);
+	metrics_port_gone(i->daemon->metrics, SP_PORT_VPN, i->port);
 	portnum_put(i->daemon->portnums, i->port);
 	i->port = 0;
 	bring_up(i);

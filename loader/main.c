@@ -179,7 +179,7 @@ static int run(struct config *config)
 	if (r == 0) {
 		sd_notify(false, "READY=1\nSTATUS=answering");
 		log_event(LOG_NOTICE, "ready", "VERSION", SP_VERSION, NULL);
-		r = sd_event_loop(d->event);
+		r = daemon_run(d);
 	}
 	sd_notify(false, "STOPPING=1");
 	log_event(LOG_NOTICE, "stopping: what is programmed goes on", NULL);

@@ -19,6 +19,8 @@
 #include "ops_hook.h"
 #include "password.h"
 #include "session.h"
+#include "trace/metrics.h"
+#include "trace/trace.h"
 
 #define RETRY_S 5 /* what a client is told while we cannot answer */
 
@@ -72,23 +74,34 @@ struct auth_job {
 	char password[SP_PASSWORD_MAX];
 	struct store_user user;
 	bool renewal; /* of a live session: nothing will be stored */
+	uint64_t trace;
 	char *error;
 	int r;
 };
 
+static void auth_count(struct daemon *d, const char *result)
+{
+	metrics_note(d->metrics, strcmp(result, "accept") == 0	 ? METRICS_AUTH_ACCEPT
+				 : strcmp(result, "reject") == 0 ? METRICS_AUTH_REJECT
+								 : METRICS_AUTH_RETRY);
+}
+
 static void auth_finish(struct auth_job *a, const char *result, const char *reason)
 {
 	json_t *reply = json_pack("{s:s}", "result", result);
+	char trace[17];
 
 	if (reason)
 		json_object_set_new(reply, "reason", json_string(reason));
 	if (strcmp(result, "retry") == 0)
 		json_object_set_new(reply, "backoff", json_integer(RETRY_S));
+	auth_count(a->daemon, result);
+	trace_format_id(a->trace, trace);
 	log_event(LOG_INFO, "auth", "USER", a->username, "RESULT", result, "REASON",
 		  a->error ? a->error
 		  : reason ? reason
 			   : "",
-		  NULL);
+		  "TRACE", trace, NULL);
 	request_finish(a->request, reply);
 	free(a->error);
 	explicit_bzero(a, sizeof(*a));
@@ -110,10 +123,12 @@ static void verify_done(struct job *job)
 
 	if (a->r == 0 && a->user.disabled)
 		a->r = -EACCES;
+	if (a->r == 0)
+		trace_mark(a->daemon->traces, a->trace, TRACE_AUTH_DONE, NULL, client_now_us());
 	/* The machines need not wait for the tunnel. */
 	if (a->r == 0 && !a->renewal) {
 		presence_set_limits(a->daemon, &a->user);
-		presence_login(a->daemon, a->user.id, 0);
+		presence_login(a->daemon, a->user.id, a->trace);
 	}
 	auth_finish(a, a->r == 0 ? "accept" : "reject",
 		    a->r == 0 ? NULL : "wrong user name or password");
@@ -144,19 +159,46 @@ static void lookup_done(struct job *job)
 		return;
 	}
 	daemon_store_state(a->daemon, NULL);
+	trace_mark(a->daemon->traces, a->trace, TRACE_AUTH_STORE, NULL, client_now_us());
 	a->job.run = verify_run;
 	a->job.done = verify_done;
 	if (workers_submit(a->daemon->workers, WORKER_CPU, &a->job) < 0)
 		auth_finish(a, "retry", "too many logins at once");
 }
 
-/* OpenVPN asks again when it renews keys; which session that is for, it does not tell. */
-static bool has_session(struct daemon *d, const char *user, const char *common_name)
+/*
+ * OpenVPN asks again when it renews keys; which session that is for, it does not tell. Somebody who
+ * comes back before the old session has ended looks the same, but for the port. *RET_SAME_PORT:
+ * there is one that came from PORT, or that is not known.
+ */
+static bool has_session(struct daemon *d, const char *user, const json_t *args, bool *ret_same_port)
 {
-	for (struct session *s = d->sessions_by_id; s; s = s->hh_id.next)
-		if (strcmp(s->user, user) == 0 && strcmp(s->key.common_name, common_name) == 0)
-			return true;
-	return false;
+	const char *name = arg_string(args, "common_name", "");
+	const char *ip = arg_string(args, "untrusted_ip", "");
+	int64_t port = arg_int(args, "untrusted_port", 0);
+	bool found = false;
+
+	*ret_same_port = false;
+	for (struct session *s = d->sessions_by_id; s && !*ret_same_port; s = s->hh_id.next) {
+		if (strcmp(s->user, user) != 0 || strcmp(s->key.common_name, name) != 0)
+			continue;
+		found = true;
+		*ret_same_port = !port || (s->key.port == port && strcmp(s->key.ip, ip) == 0);
+	}
+	return found;
+}
+
+/* A login, and not the renewal of a session's keys, gets a trace. */
+static uint64_t begin_trace(const struct instance *i, const char *user, const json_t *args)
+{
+	uint64_t now = client_now_us();
+	struct traces *t = i->daemon->traces;
+	uint64_t id = trace_begin(t, user, i->name, arg_string(args, "common_name", ""),
+				  arg_string(args, "untrusted_ip", ""),
+				  (uint16_t)arg_int(args, "untrusted_port", 0), now);
+
+	trace_mark(t, id, TRACE_AUTH, NULL, now);
+	return id;
 }
 
 void op_hook_auth(void *context, void *request, const json_t *args)
@@ -164,6 +206,7 @@ void op_hook_auth(void *context, void *request, const json_t *args)
 	struct daemon *d = context;
 	struct instance *i = hook_living_instance(d, request, args);
 	struct auth_job *a;
+	bool same_port;
 
 	if (!i)
 		return;
@@ -177,11 +220,13 @@ void op_hook_auth(void *context, void *request, const json_t *args)
 	a->daemon = d;
 	a->request = request;
 	snprintf(a->username, sizeof(a->username), "%s", arg_string(args, "username", ""));
+	a->renewal = has_session(d, a->username, args, &same_port);
+	if (!a->renewal || !same_port)
+		a->trace = begin_trace(i, a->username, args);
 	if (i->state == INSTANCE_REFUSED) {
 		auth_finish(a, "retry", "this server is not in service");
 		return;
 	}
-	a->renewal = has_session(d, a->username, arg_string(args, "common_name", ""));
 	snprintf(a->password, sizeof(a->password), "%s", arg_string(args, "password", ""));
 	if (workers_submit(d->workers, WORKER_STORE, &a->job) < 0)
 		auth_finish(a, "retry", "too many logins at once");
@@ -352,14 +397,17 @@ static void connect_free(struct connect_job *c)
 static void connect_refuse(struct connect_job *c, int r)
 {
 	const char *reason = connect_reason(r);
+	char trace[17];
 
 	if (c->row.vid)
 		vids_put(c->session->instance->vids, c->row.vid, client_now_us());
 	/* A row that was rolled back had an id, too, and the next session may get the same. */
 	if (c->begun)
 		ends_add(c->daemon->ends, c->row.id);
+	metrics_note(c->daemon->metrics, METRICS_CONNECT_REFUSE);
+	trace_format_id(c->session->trace, trace);
 	log_event(LOG_WARNING, "session refused", "USER", c->row.user, "INSTANCE", c->row.instance,
-		  "REASON", reason, "ERROR", c->error ? c->error : "", NULL);
+		  "REASON", reason, "ERROR", c->error ? c->error : "", "TRACE", trace, NULL);
 	session_drop(c->session);
 	request_on_gone(c->request, NULL, NULL);
 	request_finish(c->request,
@@ -369,13 +417,14 @@ static void connect_refuse(struct connect_job *c, int r)
 
 static void log_start(const struct session *s)
 {
-	char id[24], vid[8];
+	char id[24], vid[8], trace[17];
 
+	trace_format_id(s->trace, trace);
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)s->id);
 	snprintf(vid, sizeof(vid), "%u", s->member.dst.vid);
 	log_event(LOG_INFO, "session started", "USER", s->user, "SESSION", id, "INSTANCE",
 		  s->instance->name, "COMMON_NAME", s->key.common_name, "REMOTE", s->key.ip, "VID",
-		  vid, NULL);
+		  vid, "TRACE", trace, NULL);
 }
 
 static void connect_done(struct job *job)
@@ -385,6 +434,8 @@ static void connect_done(struct job *job)
 	int r = c->r;
 
 	daemon_store_state(c->daemon, r == 0 || is_refusal(r) ? NULL : c->error);
+	if (r == 0)
+		trace_mark(c->daemon->traces, s->trace, TRACE_CONNECT_STORE, NULL, client_now_us());
 	if (r == 0 && (s->cancelled || request_is_gone(c->request)))
 		r = -ECANCELED;
 	if (r == 0 && client_now_us() > c->deadline_us)
@@ -395,6 +446,9 @@ static void connect_done(struct job *job)
 		connect_refuse(c, r);
 		return;
 	}
+	trace_session(c->daemon->traces, s->trace, s->id);
+	trace_mark(c->daemon->traces, s->trace, TRACE_CONNECTED, NULL, client_now_us());
+	metrics_note(c->daemon->metrics, METRICS_CONNECT_ACCEPT);
 	memcpy(s->address, c->address, sizeof(s->address));
 	memcpy(s->address6, c->address6, sizeof(s->address6));
 	log_start(s);
@@ -444,6 +498,19 @@ static struct connect_job *connect_new(struct daemon *d, struct request *r, stru
 	return c;
 }
 
+/* Its login's, or, where that is not known any more, one that begins here. */
+static void find_trace(struct session *s, const char *user)
+{
+	const struct session_key *k = &s->key;
+	struct traces *t = s->daemon->traces;
+	uint64_t now = client_now_us();
+
+	s->trace = trace_of_login(t, k->instance, k->common_name, k->ip, k->port, now);
+	if (!s->trace)
+		s->trace = trace_begin(t, user, k->instance, k->common_name, k->ip, k->port, now);
+	trace_mark(t, s->trace, TRACE_CONNECT, NULL, now);
+}
+
 void op_hook_connect(void *context, void *request, const json_t *args)
 {
 	struct daemon *d = context;
@@ -477,6 +544,7 @@ void op_hook_connect(void *context, void *request, const json_t *args)
 		request_fail(request, r, NULL, "this session is being connected already");
 		return;
 	}
+	find_trace(s, c->row.user);
 	request_on_gone(request, on_connect_gone, c);
 	if (i->config->vlan_mode) {
 		c->row.vid = vids_get(i->vids, client_now_us());

@@ -13,6 +13,8 @@
 #include "log.h"
 #include "monitor.h"
 #include "ops_hook.h"
+#include "trace/metrics.h"
+#include "trace/trace.h"
 
 #define REFUSAL_MS 2000 /* how long a refused MAC stays refused without asking again */
 #define TROUBLE_MS 500	/* the same, where it is the store's trouble and not the client's */
@@ -55,6 +57,7 @@ static void conclude(struct request *request, struct instance *i, struct session
 {
 	char text[MAC_STRLEN];
 
+	metrics_note(i->daemon->metrics, reason ? METRICS_MAC_REFUSE : METRICS_MAC_ALLOW);
 	log_learn(i, s, mac_format(mac, text), v, reason);
 	monitor_mac(i->daemon, reason ? "refuse" : "learn", s ? s->id : 0, mac, vid, reason);
 	request_finish(request, learn_reply(v, reason, retry_ms));
@@ -282,6 +285,9 @@ void op_hook_learn(void *context, void *request, const json_t *args)
 		return;
 	hook_key(i, args, &key);
 	s = session_find(d, &key);
+	if (s && !trace_has(d->traces, s->trace, TRACE_FIRST_MAC, NULL))
+		trace_mark(d->traces, s->trace, TRACE_FIRST_MAC, arg_string(args, "mac", ""),
+			   client_now_us());
 	if (hook_expired(args)) {
 		request_fail(request, -ETIMEDOUT, NULL,
 			     "nothing was done: the deadline has passed");

@@ -15,6 +15,8 @@
 #include "log.h"
 #include "machine/presence.h"
 #include "monitor.h"
+#include "trace/metrics.h"
+#include "trace/trace.h"
 
 void session_key_set(struct session_key *k, const char *instance, const char *common_name,
 		     const char *ip, uint16_t port, int64_t time_unix)
@@ -163,7 +165,7 @@ void session_end(struct session *s, const char *reason)
 {
 	struct daemon *d = s->daemon;
 	struct member *m = &s->member;
-	char id[24];
+	char id[24], trace[17];
 
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)s->id);
 	segment_leave(d, m);
@@ -171,9 +173,11 @@ void session_end(struct session *s, const char *reason)
 		dataplane_vid_del(d->dp, m->dst.ifindex, m->dst.vid);
 		vids_put(s->instance->vids, m->dst.vid, client_now_us());
 	}
+	metrics_port_gone(d->metrics, SP_PORT_VPN, m->dst.port);
 	portnum_put(d->portnums, m->dst.port);
+	trace_format_id(s->trace, trace);
 	log_event(LOG_INFO, "session ended", "USER", s->user, "SESSION", id, "INSTANCE",
-		  s->instance->name, "REASON", reason, NULL);
+		  s->instance->name, "REASON", reason, "TRACE", trace, NULL);
 	monitor_session(d, s, false);
 	ends_add(d->ends, s->id);
 	s->instance->n_sessions--;

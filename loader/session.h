@@ -37,7 +37,7 @@ struct session {
 	enum session_state state;
 	bool cancelled; /* pending, and already gone */
 	uint64_t id;	/* also the generation */
-	uint64_t trace; /* trace/trace.h; 0: none */
+	uint64_t trace; /* id; 0: none, as after a restart */
 	uint32_t user_id, index;
 	char user[SP_NAME_MAX];
 	char address[SP_ADDR_STRLEN], address6[SP_ADDR_STRLEN]; /* of this session, with prefix */

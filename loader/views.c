@@ -14,6 +14,7 @@
 #include "machine/admission.h"
 #include "machine/machine.h"
 #include "session.h"
+#include "trace/trace.h"
 #include "virt/virt.h"
 #include "workload.h"
 
@@ -46,7 +47,7 @@ json_t *view_user(const struct store_user *u)
 }
 
 /* Common names are bytes from a certificate: what is not UTF-8 is shown as '?'. */
-static json_t *text(const char *s)
+json_t *view_text(const char *s)
 {
 	json_t *j = json_string(s);
 	char copy[SP_CN_MAX];
@@ -62,21 +63,25 @@ static json_t *text(const char *s)
 
 json_t *view_session(struct daemon *d, const struct session *s)
 {
-	char remote[SP_ADDR_STRLEN + 8], mac[MAC_STRLEN];
-	json_t *macs = json_array();
+	char remote[SP_ADDR_STRLEN + 8], mac[MAC_STRLEN], trace[17];
+	json_t *macs = json_array(), *j;
 
 	snprintf(remote, sizeof(remote), strchr(s->key.ip, ':') ? "[%s]:%u" : "%s:%u", s->key.ip,
 		 s->key.port);
 	for (const struct binding *b = s->member.bindings; b; b = b->owner_next)
 		json_array_append_new(macs, json_string(mac_format(b->mac, mac)));
-	return json_pack("{s:I, s:s, s:I, s:s, s:o, s:s, s:I, s:I, s:i, s:I, s:o, s:s, s:s, s:o}",
-			 "id", (json_int_t)s->id, "user", s->user, "segment",
-			 (json_int_t)s->member.segment, "instance", s->instance->name,
-			 "common_name", text(s->key.common_name), "remote", remote, "time_unix",
-			 (json_int_t)s->key.time_unix, "started", (json_int_t)s->started, "vid",
-			 s->member.dst.vid, "port", (json_int_t)s->member.dst.port, "macs", macs,
-			 "address", s->address, "address6", s->address6, "counters",
-			 counters_of(d, s->member.dst.port));
+	j = json_pack("{s:I, s:s, s:I, s:s, s:o, s:s, s:I, s:I, s:i, s:I, s:o, s:s, s:s, s:o}",
+		      "id", (json_int_t)s->id, "user", s->user, "segment",
+		      (json_int_t)s->member.segment, "instance", s->instance->name, "common_name",
+		      view_text(s->key.common_name), "remote", remote, "time_unix",
+		      (json_int_t)s->key.time_unix, "started", (json_int_t)s->started, "vid",
+		      s->member.dst.vid, "port", (json_int_t)s->member.dst.port, "macs", macs,
+		      "address", s->address, "address6", s->address6, "counters",
+		      counters_of(d, s->member.dst.port));
+	trace_format_id(s->trace, trace);
+	if (s->trace)
+		json_object_set_new(j, "trace", json_string(trace));
+	return j;
 }
 
 json_t *view_workload(struct daemon *d, const struct workload *w)
@@ -158,10 +163,19 @@ static json_t *view_machines(struct daemon *d)
 			 view_resources(&max));
 }
 
+static json_t *view_http(const struct daemon *d)
+{
+	json_t *j = json_pack("{s:s}", "listen", d->config->metrics_listen);
+
+	if (j && d->http_error)
+		json_object_set_new(j, "error", json_string(d->http_error));
+	return j;
+}
+
 json_t *view_status(struct daemon *d)
 {
 	const struct dataplane_features *f = dataplane_features(d->dp);
-	json_t *instances = json_array(), *store;
+	json_t *instances = json_array(), *store, *j;
 	unsigned int bindings = 0;
 	struct session *s;
 	struct instance *i;
@@ -175,13 +189,16 @@ json_t *view_status(struct daemon *d)
 	store = json_pack("{s:s, s:b}", "path", d->config->store_path, "ok", !d->store_error);
 	if (d->store_error)
 		json_object_set_new(store, "error", json_string(d->store_error));
-	return json_pack("{s:s, s:i, s:i, s:I, s:i, s:i, s:i, s:{s:b, s:b}, s:o, s:o, s:o, s:o}",
-			 "version", SP_VERSION, "abi", SP_ABI_VERSION, "pid", (int)getpid(),
-			 "uptime_s", (json_int_t)((client_now_us() - d->started_us) / 1000000),
-			 "sessions", d->n_sessions, "workloads", HASH_CNT(hh, d->workloads),
-			 "bindings", bindings, "features", "tcx", f->tcx, "xdp_native",
-			 f->xdp_native, "store", store, "libvirt", view_libvirt(d), "machines",
-			 view_machines(d), "instances", instances);
+	j = json_pack("{s:s, s:i, s:i, s:I, s:i, s:i, s:i, s:{s:b, s:b}, s:o, s:o, s:o, s:o, s:o}",
+		      "version", SP_VERSION, "abi", SP_ABI_VERSION, "pid", (int)getpid(),
+		      "uptime_s", (json_int_t)((client_now_us() - d->started_us) / 1000000),
+		      "sessions", d->n_sessions, "workloads", HASH_CNT(hh, d->workloads),
+		      "bindings", bindings, "features", "tcx", f->tcx, "xdp_native", f->xdp_native,
+		      "store", store, "libvirt", view_libvirt(d), "machines", view_machines(d),
+		      "instances", instances, "stages", trace_summary(d->traces));
+	if (d->config->metrics_listen)
+		json_object_set_new(j, "metrics", view_http(d));
+	return j;
 }
 
 json_t *view_reasons(struct daemon *d)

@@ -15,6 +15,7 @@ struct sp_counter;
 struct workload;
 
 /* Each returns a new reference, NULL on lack of memory. */
+json_t *view_text(const char *s); /* any bytes, shorter than SP_CN_MAX */
 json_t *view_counters(const struct sp_counter *c);
 json_t *view_user(const struct store_user *u);
 json_t *view_session(struct daemon *d, const struct session *s);

@@ -10,6 +10,7 @@
 
 #include "daemon.h"
 #include "log.h"
+#include "trace/metrics.h"
 
 static void set_reason(struct workload *w, const char *reason)
 {
@@ -91,6 +92,7 @@ static void unprogram(struct workload *w)
 		return;
 	segment_leave(w->daemon, &w->member);
 	dataplane_detach(w->daemon->dp, w->link.ifindex);
+	metrics_port_gone(w->daemon->metrics, SP_PORT_NETNS, w->member.dst.port);
 	portnum_put(w->daemon->portnums, w->member.dst.port);
 	w->up = false;
 }

@@ -188,6 +188,11 @@ void machine_port_set_rates(struct machine *m);
 /* A link that was deleted may have been one of ours. */
 void machine_port_link_gone(struct daemon *d, uint32_t ifindex);
 
+/* --- in numbers: machine_metrics.c --- */
+
+/* Tell the metrics where to look. */
+void machine_metrics(struct daemon *d);
+
 /* --- frames that wait, and what the programs tell: machine_notice.c --- */
 
 int machine_notice_watch(struct daemon *d);

@@ -11,6 +11,7 @@
 #include "lib/client.h"
 #include "log.h"
 #include "machine.h"
+#include "trace/metrics.h"
 
 static void tap_name(const struct machine *m, char ret[16])
 {
@@ -126,6 +127,7 @@ static void give_number(struct machine *m)
 	if (!m->member.dst.port)
 		return;
 	HASH_DELETE(hh_port, d->machines_by_port, m);
+	metrics_port_gone(d->metrics, SP_PORT_MACHINE, m->member.dst.port);
 	portnum_put(d->portnums, m->member.dst.port);
 	m->member.dst.port = 0;
 }

@@ -8,7 +8,9 @@ enforcing them (sally/confine.py); taps, BPF, veths, the store and restarts have
 import functools
 import os
 import platform
+import re
 import sys
+import urllib.request
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../harness"))
@@ -56,7 +58,7 @@ def limits(unit):
     refused(unit, "no files of other users",
             "import os; os.chown('/run/lab/other', 65534, 65534); os.chmod('/run/lab/other', 0o600); "
             "open('/run/lab/other')")
-    refused(unit, "no network sockets", "import socket; socket.socket(socket.AF_INET)")
+    refused(unit, "no packet sockets", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)")
     refused(unit, "no namespaces", "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x04000000) != 0)")
     refused(unit, "no mounts", "import ctypes, sys; "
             "sys.exit(ctypes.CDLL(None).mount(b'x', b'/run/lab/store', b'tmpfs', 0, None) != 0)")
@@ -112,6 +114,14 @@ def work(lab):
         same(got, sent, "replies")
 
 
+def look(lab):
+    with case("the metrics over HTTP"):
+        with urllib.request.urlopen("http://127.0.0.1:9469/metrics", timeout=5) as r:
+            text = r.read().decode()
+        check(re.search(r'^sallyport_sessions\{openvpn="main"\} 1$', text, re.M), text[:300])
+        check(re.search(r"^process_open_fds [1-9]", text, re.M), "it may not see its own descriptors")
+
+
 def again(lab):
     with case("killed and started again it takes over what is pinned"):
         before = lab.sessions()
@@ -132,11 +142,12 @@ def unit_test():
     worlds.mount("none", "/run", None, MS_REC | MS_SHARED)
     unit = render()
     limits(unit)
-    lab = Lab("vlan")
+    lab = Lab("vlan", daemon={"metrics": {"listen": "127.0.0.1:9469"}})
     starve(lab, unit)
     lab.daemon.start = functools.partial(lab.daemon.start, wrap=wrap(unit, "--socket", SOCKET))
     start(lab)
     work(lab)
+    look(lab)
     again(lab)
     lab.close()
 

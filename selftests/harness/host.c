@@ -13,6 +13,8 @@
 #include "loader/ends.h"
 #include "loader/log.h"
 #include "loader/monitor.h"
+#include "loader/trace/metrics.h"
+#include "loader/trace/trace.h"
 #include "loader/vid.h"
 
 static void must(int r, const char *what)
@@ -89,6 +91,8 @@ int host_setup(void **state)
 	must(sd_event_new(&d->event), "event loop");
 	must(store_open(&so, &d->store, NULL), "store");
 	must(dataplane_open(&o, &d->dp, NULL), "dataplane");
+	must(traces_new(&d->traces), "traces");
+	must(metrics_new(d, &d->metrics), "metrics");
 	must(ends_new(d, &d->ends), "ends");
 	must(monitor_new(d, &d->monitor), "monitor");
 	must(workers_new(d->event, &(struct workers_config){.store = d->store, .n_cpu = 2},
@@ -114,6 +118,7 @@ int host_teardown(void **state)
 	workers_free(d->workers);
 	d->workers = NULL;
 	ends_free(d->ends);
+	d->metrics = metrics_free(d->metrics);
 	control_free(d->control);
 	monitor_free(d->monitor);
 	while (d->instances)
@@ -121,6 +126,7 @@ int host_teardown(void **state)
 	portnum_free(d->portnums);
 	dataplane_close(d->dp);
 	store_close(d->store);
+	traces_free(d->traces);
 	sd_event_unref(d->event);
 	free(d->store_error);
 	snprintf(command, sizeof(command), "rm -rf %s", h->dir);

@@ -92,6 +92,7 @@ is 'carol' sallyport user delete c
 is 'web' sallyport workload remove alice ''
 is 'alice carol' sallyport workload list --user ''
 is '42' sallyport session kill ''
+is '42' sallyport trace ''
 is 'main' sallyport session list --instance ''
 is 'alice' sallyport session list --user = a
 

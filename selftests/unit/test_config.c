@@ -77,6 +77,16 @@ static const struct {
 	{FIT "[session]\nrate-bytes = 99999999999G\n", "f:4: rate-bytes"},
 	{FIT "[session]\nreserved-macs = 02:00:00:00:00:01, x\n", "f:4: reserved-macs: 'x'"},
 	{FIT "[dataplane]\nsampling = maybe\n", "f:4: sampling: 'maybe': expected yes or no"},
+	{FIT "[metrics]\nlisten = 127.0.0.1:9469\n", NULL},
+	{FIT "[metrics]\nlisten = [::1]:9469 ; a comment\n", NULL},
+	{FIT "[metrics]\nlisten = none\n", NULL},
+	{FIT "[metrics]\nlisten = 0.0.0.0:9469\n",
+	 "f:4: listen: '0.0.0.0:9469': expected none, or"},
+	{FIT "[metrics]\nlisten = [::]:9469\n", "f:4: listen: '[::]:9469'"},
+	{FIT "[metrics]\nlisten = 192.0.2.1:9469\n", "f:4: listen: '192.0.2.1:9469'"},
+	{FIT "[metrics]\nlisten = 9469\n", "f:4: listen: '9469'"},
+	{FIT "[metrics]\nlisten =\n", "f:4: listen: ''"},
+	{FIT "[metrics]\nlisten = 127.0.0.1:9469\nlisten = none\n", "f:5: listen: given twice"},
 	{FIT "nonsense\n", "f:3: 'nonsense': expected [section]"},
 };
 
@@ -142,6 +152,7 @@ static void test_values(void **state)
 	assert_int_equal(c->instances[0].uid, 0);
 	assert_string_equal(c->instances[0].management, "/run/m.sock");
 	assert_int_equal(c->max_bindings, SP_DEF_BINDINGS);
+	assert_null(c->metrics_listen);
 }
 
 static void test_files(void **state)
@@ -192,7 +203,7 @@ static void test_documents(void **state)
 		if (!strstr(man, name))
 			fail_msg("man/sallyportd.conf.5 lacks %s", name);
 	}
-	assert_true(n >= 27);
+	assert_true(n >= 28);
 }
 
 int main(void)

@@ -27,6 +27,7 @@
 #include "ctl/picture.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "ctl/trace.h"
 #include "lib/cleanup.h"
 
 /* --- text --- */
@@ -792,6 +793,115 @@ static void test_picture_fits(void **state)
 	}
 }
 
+/* --- trace --- */
+
+/* Two machines that start beside the tunnel. */
+static const char trace_json[] =
+	"{\"id\":\"00c0ffee00c0ffee\",\"session\":7,\"user\":\"alice\",\"common_name\":\"laptop\","
+	"\"instance\":\"main\",\"remote\":\"192.0.2.1:40112\",\"started\":0,\"lost\":3,\"events\":["
+	"{\"stage\":\"auth\",\"us\":0,\"text\":\"t0\"},"
+	"{\"stage\":\"auth-done\",\"us\":21449,\"took_us\":21149,\"text\":\"t1\"},"
+	"{\"stage\":\"machine-wanted\",\"us\":21500,\"object\":\"alice/web\",\"text\":\"t2\"},"
+	"{\"stage\":\"machine-wanted\",\"us\":21600,\"object\":\"alice/db\",\"text\":\"t3\"},"
+	"{\"stage\":\"connect\",\"us\":1000000,\"took_us\":978551,\"text\":\"t4\"},"
+	"{\"stage\":\"domain-up\",\"us\":1100000,\"object\":\"alice/db\",\"text\":\"t5\"},"
+	"{\"stage\":\"first-mac\",\"us\":1200000,\"object\":\"02:00:00:00:00:01\",\"text\":\"t6\"},"
+	"{\"stage\":\"domain-up\",\"us\":1300000,\"object\":\"alice/web\",\"text\":\"t7\"}]}";
+
+static char *trace_text(const char *json)
+{
+	_cleanup_json_ json_t *trace = json_loads(json, 0, NULL);
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	trace_print(f, trace);
+	fclose(f);
+	return text;
+}
+
+static void test_trace(void **state)
+{
+	_cleanup_free_
+	char *text = trace_text(trace_json);
+
+	assert_string_equal(text, "trace 00c0ffee00c0ffee of session 7\n"
+				  "alice (laptop) on main from 192.0.2.1:40112, -\n\n"
+				  "    MS   TOOK  LANE   STAGE           OBJECT             WHAT\n"
+				  "   0.0      -  *      auth            -                  t0\n"
+				  "  21.4   21.1  *      auth-done       -                  t1\n"
+				  "  21.5      -  | *    machine-wanted  alice/web          t2\n"
+				  "  21.6      -  | | *  machine-wanted  alice/db           t3\n"
+				  "1000.0  978.6  * | |  connect         -                  t4\n"
+				  "1100.0      -  | | *  domain-up       alice/db           t5\n"
+				  "1200.0      -  * |    first-mac       02:00:00:00:00:01  t6\n"
+				  "1300.0      -    *    domain-up       alice/web          t7\n"
+				  "3 events more, between the first and the last, are not kept\n");
+}
+
+/* Whatever somebody puts in place of the daemon's answer. */
+static void test_trace_hostile(void **state)
+{
+	static const char *const rows[] = {
+		"{}",
+		"[]",
+		"{\"events\":{}}",
+		"{\"events\":[]}",
+		"{\"events\":[1,null,{},\"x\"]}",
+		"{\"events\":[{\"us\":-1,\"object\":7,\"stage\":[]}],\"lost\":-1}",
+		"{\"events\":[{\"us\":1e9,\"object\":\"/\"}],\"session\":\"x\"}",
+		"{\"user\":\"\\u001b[31m\",\"events\":[{\"object\":\"a/\\u001b[2J\"}]}",
+	};
+	char many[4096];
+	size_t n;
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++) {
+		_cleanup_free_
+		char *text = trace_text(rows[i]);
+
+		assert_null(strchr(text, '\x1b'));
+	}
+	/* More machines than lanes. */
+	n = (size_t)sprintf(many, "{\"events\":[");
+	for (int k = 0; k < 60; k++)
+		n += (size_t)sprintf(many + n, "%s{\"us\":%d,\"object\":\"a/%d\"}", k ? "," : "", k,
+				     k % 30);
+	strcpy(many + n, "]}");
+	free(trace_text(many));
+}
+
+static void test_trace_request(void **state)
+{
+	static const struct {
+		const char *text, *id;
+		int64_t session;
+	} rows[] = {
+		{"1", NULL, 1},
+		{"42", NULL, 42},
+		{"9223372036854775807", NULL, INT64_MAX},
+		{"00c0ffee00c0ffee", "00c0ffee00c0ffee", 0},
+		{"00C0FFEE00C0FFEE", "00C0FFEE00C0FFEE", 0},
+		{"0000000000000001", "0000000000000001", 0},
+		{"", NULL, 0},
+		{"0", NULL, 0},
+		{"-1", NULL, 0},
+		{"alice", NULL, 0},
+		{"0x1", NULL, 0},
+		{"00c0ffee00c0ffe", NULL, 0},
+		{"00c0ffee00c0ffeeb", NULL, 0},
+		{"9223372036854775808", NULL, 0},
+	};
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ json_t *r = trace_request(rows[i].text);
+
+		assert_int_equal(r != NULL, rows[i].id != NULL || rows[i].session != 0);
+		assert_int_equal(field_int(r, "session"), rows[i].session);
+		if (rows[i].id)
+			assert_string_equal(field_text(r, "trace"), rows[i].id);
+	}
+}
+
 /* --- doctor --- */
 
 static void test_doctor(void **state)
@@ -913,18 +1023,20 @@ static void test_completion(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_escape),	     cmocka_unit_test(test_width),
-		cmocka_unit_test(test_numbers),	     cmocka_unit_test(test_times),
-		cmocka_unit_test(test_parse_number), cmocka_unit_test(test_parse_address),
-		cmocka_unit_test(test_parse_name),   cmocka_unit_test(test_password),
-		cmocka_unit_test(test_options),	     cmocka_unit_test(test_positional),
-		cmocka_unit_test(test_tables),	     cmocka_unit_test(test_exit_codes),
-		cmocka_unit_test(test_exchange),     cmocka_unit_test(test_table),
-		cmocka_unit_test(test_pcap_header),  cmocka_unit_test(test_pcap_record),
-		cmocka_unit_test(test_unhex),	     cmocka_unit_test(test_frame_of_event),
-		cmocka_unit_test(test_event_text),   cmocka_unit_test(test_picture),
-		cmocka_unit_test(test_picture_fits), cmocka_unit_test(test_doctor),
-		cmocka_unit_test(test_manual),	     cmocka_unit_test(test_completion),
+		cmocka_unit_test(test_escape),	      cmocka_unit_test(test_width),
+		cmocka_unit_test(test_numbers),	      cmocka_unit_test(test_times),
+		cmocka_unit_test(test_parse_number),  cmocka_unit_test(test_parse_address),
+		cmocka_unit_test(test_parse_name),    cmocka_unit_test(test_password),
+		cmocka_unit_test(test_options),	      cmocka_unit_test(test_positional),
+		cmocka_unit_test(test_tables),	      cmocka_unit_test(test_exit_codes),
+		cmocka_unit_test(test_exchange),      cmocka_unit_test(test_table),
+		cmocka_unit_test(test_pcap_header),   cmocka_unit_test(test_pcap_record),
+		cmocka_unit_test(test_unhex),	      cmocka_unit_test(test_frame_of_event),
+		cmocka_unit_test(test_event_text),    cmocka_unit_test(test_picture),
+		cmocka_unit_test(test_picture_fits),  cmocka_unit_test(test_trace),
+		cmocka_unit_test(test_trace_hostile), cmocka_unit_test(test_trace_request),
+		cmocka_unit_test(test_doctor),	      cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_completion),
 	};
 
 	return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);

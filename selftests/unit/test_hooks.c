@@ -23,6 +23,7 @@
 #include "hooks/control_file.h"
 #include "hooks/env.h"
 #include "hooks/reply.h"
+#include "hooks/request.h"
 #include "lib/cleanup.h"
 #include "lib/client.h"
 #include "sallyport/limits.h"
@@ -165,6 +166,51 @@ static void test_env_ipv6(void **state)
 	assert_int_equal(s.time_unix, 17);
 	assert_int_equal(s.daemon_pid, 42);
 	assert_null(s.username);
+}
+
+/* Where a login comes from: told to the daemon if it is known, refused if it is nonsense. */
+static void test_env_login(void **state)
+{
+	static const struct {
+		const char *env[4];
+		int r;
+		const char *ip;
+		uint16_t port;
+	} rows[] = {
+		{{"untrusted_ip=192.0.2.1", "untrusted_port=40112"}, 0, "192.0.2.1", 40112},
+		{{"untrusted_ip6=2001:db8::1", "untrusted_port=65535"}, 0, "2001:db8::1", 65535},
+		{{"untrusted_ip=192.0.2.1"}, 0, "192.0.2.1", 0},
+		{{NULL}, 0, NULL, 0},
+		{{"untrusted_ip=192.0.2.1", "untrusted_port=0"}, 0, "192.0.2.1", 0},
+		{{"untrusted_ip=alice", "untrusted_port=1"}, -EINVAL, NULL, 0},
+		{{"untrusted_port=65536"}, -EINVAL, NULL, 0},
+		{{"untrusted_port=-1"}, -EINVAL, NULL, 0},
+		{{"untrusted_port="}, -EINVAL, NULL, 0},
+		{{"untrusted_port=1194 "}, -EINVAL, NULL, 0},
+		{{"untrusted_port=0x1"}, -EINVAL, NULL, 0},
+	};
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++) {
+		struct hook_login l = {.username = "alice", .password = "x"};
+		const char *env[] = {"common_name=a", "daemon_pid=7", rows[i].env[0],
+				     rows[i].env[1], NULL};
+		_cleanup_request_ json_t *request = NULL;
+		const char *bad = NULL;
+
+		print_message("# %s %s\n", rows[i].env[0], rows[i].env[1]);
+		assert_int_equal(env_login(env, &l, &bad), rows[i].r);
+		if (rows[i].r < 0) {
+			assert_int_equal(strncmp(bad, "untrusted_", 10), 0);
+			continue;
+		}
+		assert_int_equal(request_auth("blue", &l, &request), 0);
+		assert_int_equal(json_object_get(request, "untrusted_port") != NULL,
+				 rows[i].port != 0);
+		assert_int_equal(json_integer_value(json_object_get(request, "untrusted_port")),
+				 rows[i].port);
+		assert_int_equal(json_object_get(request, "untrusted_ip") != NULL,
+				 rows[i].ip != NULL);
+	}
 }
 
 static void test_args(void **state)
@@ -363,6 +409,7 @@ static const char *const *environment(const char *const *extra)
 	for (; good_env[n]; n++)
 		env[n] = good_env[n];
 	env[n++] = "untrusted_ip=192.0.2.1";
+	env[n++] = "untrusted_port=40112";
 	for (; extra && *extra; extra += 2, t++) {
 		snprintf(text[t], sizeof(text[0]), "%s=%s", extra[0], in_dir(extra[1]));
 		env[n++] = text[t];
@@ -586,6 +633,8 @@ static void test_auth(void **state)
 				    "s3cret");
 		assert_string_equal(json_string_value(json_object_get(request, "untrusted_ip")),
 				    "192.0.2.1");
+		assert_int_equal(json_integer_value(json_object_get(request, "untrusted_port")),
+				 40112);
 		json_decref(request);
 		listener_stop(l);
 	}
@@ -784,6 +833,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_env_session),
 		cmocka_unit_test(test_env_ipv6),
+		cmocka_unit_test(test_env_login),
 		cmocka_unit_test(test_args),
 		cmocka_unit_test(test_login),
 		cmocka_unit_test(test_client_config),

@@ -37,7 +37,7 @@ HOOK_COMMON := $(filter-out $(HOOKS:%=hooks/%.c) hooks/plugin.c,$(wildcard hooks
 PLUGIN_SRC := $(if $(wildcard hooks/plugin.c),hooks/plugin.c $(HOOK_COMMON) $(LIB_SRC))
 BPF_SRC    := $(wildcard bpf/*.bpf.c)
 TESTBPF_SRC := $(wildcard selftests/prog/*.bpf.c bench/*.bpf.c)
-UNIT_SRC   := $(wildcard selftests/unit/test_*.c)
+UNIT_SRC   := $(wildcard selftests/unit/test_*.c selftests/virt/*.c)
 PROG_SRC   := $(wildcard selftests/prog/test_*.c)
 HARNESS_SRC := $(wildcard selftests/harness/*.c)
 FUZZ_SRC   := $(wildcard selftests/fuzz/fuzz_*.c)
@@ -49,6 +49,7 @@ BPF_OBJ    := $(patsubst %.bpf.c,$(O)/bpf/%.bpf.o,$(notdir $(BPF_SRC) $(TESTBPF_
 BIN  := $(if $(wildcard loader/main.c),$(O)/sallyportd) $(if $(CTL_SRC),$(O)/sallyport)
 HOOK_BIN := $(foreach h,$(HOOKS),$(if $(wildcard hooks/$(h).c),$(O)/hooks/$(h)))
 PLUGIN   := $(if $(PLUGIN_SRC),$(O)/hooks/openvpn-plugin-sallyport.so)
+PROBE    := $(if $(wildcard loader/virt/probe/probe.S),$(O)/probe-kernel)
 UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
 PROG_BIN := $(PROG_SRC:%.c=$(O)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
@@ -87,7 +88,7 @@ obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 	print-cppflags
 all: compile ## build everything that is installed (V=1 shows the commands)
 
-compile: $(BIN) $(HOOK_BIN) $(PLUGIN) $(BPF_OBJ)
+compile: $(BIN) $(HOOK_BIN) $(PLUGIN) $(PROBE) $(BPF_OBJ)
 
 # --- BPF -----------------------------------------------------------------------------------------
 
@@ -145,6 +146,17 @@ $(PLUGIN): $(patsubst %.c,$(O)/pic/%.o,$(PLUGIN_SRC))
 	$(say) LD.so $(@F)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -shared -Wl,-z,relro,-z,now,-z,defs,-z,nodelete -o $@ $^ $(LIB_LIBS) -lpthread
+
+# A kernel of a few hundred bytes, for i386 as PVH wants it; the host's libc has no part in it.
+$(O)/obj/loader/virt/probe/probe.o: loader/virt/probe/probe.S
+	$(say) AS $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -m32 -MMD -MP -c $< -o $@
+$(PROBE): $(O)/obj/loader/virt/probe/probe.o
+	$(say) LD $(@F)
+	$(Q)ld -m elf_i386 -s -z noexecstack -z max-page-size=4096 --build-id=none \
+		--section-start=.note.Xen=0x100000 -Ttext=0x101000 -e start -o $@ $<
+	$(Q)chmod 644 $@
 
 $(UNIT_BIN) $(PROG_BIN): $(O)/selftests/%: $(O)/obj/selftests/%.o $(O)/libharness.a $(O)/libctl.a \
 		$(O)/libhook.a $(O)/libloader.a $(O)/libsallyport.a
@@ -249,7 +261,7 @@ install: compile ## install below DESTDIR and PREFIX
 		$(DESTDIR)$(PREFIX)/share/doc/sallyport $(DESTDIR)$(SYSCONFDIR)/sallyport
 	$(Q)install $(BIN) $(DESTDIR)$(PREFIX)/sbin/
 	$(Q)install $(HOOK_BIN) $(DESTDIR)$(PREFIX)/lib/sallyport/
-	$(Q)install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/sallyport/
+	$(Q)install -m 644 $(PLUGIN) $(PROBE) $(DESTDIR)$(PREFIX)/lib/sallyport/
 	$(Q)for s in 5 7 8; do install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
 		install -m 644 man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s/; done
 	$(Q)install -m 644 completion/sallyport.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sallyport

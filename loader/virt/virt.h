@@ -51,8 +51,9 @@ enum virt_verb {
 	VIRT_SAVE, /* to libvirt's managed image; the domain goes on as it was where that fails */
 	VIRT_SHUTDOWN, /* ask the guest (ACPI); does not wait */
 	VIRT_DESTROY,  /* pull the plug */
-	VIRT_SHRINK,   /* balloon and CPU quota, as virt_shrink says */
-	VIRT_GROW,     /* back to what the description says */
+	VIRT_SHRINK,   /* balloon and CPU quota, as virt_shrink says; the guest gives its memory
+			* when it can */
+	VIRT_GROW,     /* back to what the description says; likewise */
 	VIRT_ABORT,    /* end the save that is on its way: it fails, and the domain goes on */
 	VIRT_DISCARD,  /* throw the saved image away */
 	_VIRT_VERBS,
@@ -66,8 +67,9 @@ struct virt_shrink {
 
 struct virt_result {
 	int error; /* 0, or negative errno: -ENOSPC, -ENOENT (a file), -EUCLEAN (an image), -ENOMEM,
-		      -ECANCELED (aborted), -ENODEV (no such domain), -ENOTCONN, -EIO for the rest
-		    */
+		      -ECANCELED (aborted), -ENODEV (no such domain), -ENOTCONN, -ESRCH (it is not
+		      in a state for that), -EBUSY, -EACCES, -EOPNOTSUPP, -ETIMEDOUT (libvirt waited
+		      too long for another call's end), -EIO for the rest */
 	char message[256];     /* libvirt's words, "" on success */
 	struct virt_info info; /* as far as it could be found out */
 	uint64_t libvirt_us;   /* spent within libvirt's calls */
@@ -76,9 +78,13 @@ struct virt_result {
 typedef void (*virt_done)(const struct virt_result *result, void *arg);
 
 /*
- * Do VERB. DONE is called once, on the loop, never from within this call. RESUME, SUSPEND, ABORT,
- * GROW and LOOK go by the swift lane. SHRINK is needed by VIRT_SHRINK only. -EAGAIN: too much to
- * do.
+ * Do VERB. DONE is called once, on the loop, never from within this call; not where this returns an
+ * error. RESUME, SUSPEND, ABORT, GROW and LOOK go by the swift lane. SHRINK is needed by
+ * VIRT_SHRINK only. -EAGAIN: too much to do. -ENOTCONN.
+ *
+ * 0 also where it is so already: RESUME of a running domain, SUSPEND of a paused one, SHUTDOWN and
+ * DESTROY of one that is off, DISCARD without an image. START leaves it running, also where it was
+ * paused before it was saved; one that is paused runs for START (-EALREADY: RESUME it).
  */
 int virt_do(struct virt *v, const uint8_t uuid[SP_UUID_LEN], enum virt_verb verb,
 	    const struct virt_shrink *shrink, virt_done done, void *arg);
@@ -201,6 +207,8 @@ struct virt_console;
 
 struct virt_console_callbacks {
 	void (*data)(const void *data, size_t size, void *arg);
+	/* There is room again, after a write that was cut short; may be NULL. */
+	void (*room)(void *arg);
 	/* Closed by the other side, with the reason; the console is gone afterwards. */
 	void (*end)(const char *why, void *arg);
 };
@@ -212,7 +220,7 @@ int virt_console_open(struct virt *v, const uint8_t uuid[SP_UUID_LEN], bool forc
 		      const struct virt_console_callbacks *callbacks, void *arg,
 		      void (*done)(int error, const char *message, struct virt_console *console,
 				   void *arg));
-/* Bytes that were taken (0: full, the rest later), or negative errno. */
+/* Bytes that were taken; fewer than SIZE, or 0: full, the rest when `room` is called. */
 ssize_t virt_console_write(struct virt_console *c, const void *data, size_t size);
 void virt_console_close(struct virt_console *c);
 

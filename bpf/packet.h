@@ -362,9 +362,10 @@ static __always_inline enum sp_reason read_ip6(struct __sk_buff *skb, const stru
  * Read the packet in frame F, which is IPv4 or IPv6 and was found to be long enough (judge_form).
  * SP_R_NONE, or SP_R_BAD_HEADERS: P then holds what could be read. P is zero when it comes.
  */
-static __always_inline enum sp_reason read_packet(struct __sk_buff *skb, const struct frame *f,
-						  struct packet *p)
+__noinline int read_packet(struct __sk_buff *skb, const struct frame *f, struct packet *p)
 {
+	if (!f || !p)
+		return SP_R_BAD_HEADERS;
 	return f->proto == bpf_htons(ETH_P_IP) ? read_ip4(skb, f, p) : read_ip6(skb, f, p);
 }
 

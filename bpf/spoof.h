@@ -196,13 +196,15 @@ static __always_inline enum sp_reason judge_ip6(struct __sk_buff *skb, const str
 
 /* --- */
 
-static __noinline enum sp_reason judge_sender(struct __sk_buff *skb, const struct frame *f,
+__noinline int judge_sender(struct __sk_buff *skb, const struct frame *f,
 					      const struct owner *o, struct sp_machine *m)
 {
 	struct sender s = {.f = f, .o = o, .m = m};
 	struct packet p = {};
-	enum sp_reason r;
+	int r;
 
+	if (!f || !o || !m)
+		return SP_R_BAD_HEADERS;
 	if (f->proto == bpf_htons(ETH_P_ARP))
 		return judge_arp(skb, &s);
 	r = read_packet(skb, f, &p);

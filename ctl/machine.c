@@ -141,7 +141,7 @@ static char *join(const json_t *list, const char *between)
 
 static void print_time(const char *label, int64_t s, bool zero_is_never)
 {
-	char buf[16];
+	char buf[DURATION_MAX];
 
 	text_line(stdout, "  %-10s %s", label,
 		  s == 0 && zero_is_never ? "never" : duration_format((uint32_t)s, buf));

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int memory_parse(const char *text, uint64_t *ret_mib)
 {
@@ -40,32 +41,37 @@ int duration_parse(const char *text, uint32_t *ret_s)
 	unsigned long long v;
 	char *end;
 
-	if (text[0] < '0' || text[0] > '9')
+	if (text[0] < '0' || text[0] > '9' || (text[0] == '0' && text[1] >= '0' && text[1] <= '9'))
 		return -EINVAL;
 	errno = 0;
 	v = strtoull(text, &end, 10);
-	if (errno)
+	if (errno || v > UINT32_MAX)
 		return -ERANGE;
+	if (v == 0 && !*end) { /* of no time nobody needs to say the unit */
+		*ret_s = 0;
+		return 0;
+	}
 	for (size_t i = 0; i < N_UNITS; i++) {
 		if (end[0] != units[i].letter || end[1])
 			continue;
-		if (v > UINT32_MAX / units[i].seconds)
+		if (v * units[i].seconds >= UINT32_MAX)
 			return -ERANGE;
 		*ret_s = (uint32_t)v * units[i].seconds;
 		return 0;
 	}
-	if (v || *end) /* a number without a unit says nothing, but for none at all */
-		return -EINVAL;
-	*ret_s = 0;
-	return 0;
+	return -EINVAL;
 }
 
-const char *duration_format(uint32_t s, char ret[16])
+const char *duration_format(uint32_t s, char ret[DURATION_MAX])
 {
 	size_t i = 0;
 
-	while (i < N_UNITS - 1 && (s == 0 || s % units[i].seconds))
+	if (s == 0) {
+		strcpy(ret, "0");
+		return ret;
+	}
+	while (s % units[i].seconds)
 		i++;
-	snprintf(ret, 16, "%u%c", s / units[i].seconds, units[i].letter);
+	snprintf(ret, DURATION_MAX, "%u%c", s / units[i].seconds, units[i].letter);
 	return ret;
 }

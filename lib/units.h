@@ -8,10 +8,12 @@
 /* "512M", "16G", "1T"; without a letter: MiB. *ret_mib in MiB. -EINVAL. */
 int memory_parse(const char *text, uint64_t *ret_mib);
 
-/* "90s", "10m", "2h", "1d", "0": seconds. -EINVAL; -ERANGE: above 32 bits. */
+#define DURATION_MAX 16 /* of the text, its NUL included */
+
+/* "90s", "10m", "2h", "1d", "0": seconds. -EINVAL; -ERANGE: UINT32_MAX and more. */
 int duration_parse(const char *text, uint32_t *ret_s);
 
-/* The shortest of these that says the same: "10m" for 600. Returns RET. */
-const char *duration_format(uint32_t s, char ret[16]);
+/* In the largest unit that divides it: "10m" for 600, "0" for 0. Returns RET. */
+const char *duration_format(uint32_t s, char ret[DURATION_MAX]);
 
 #endif

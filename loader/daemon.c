@@ -262,7 +262,7 @@ static int start_machines(struct daemon *d)
 	int r = d->machines ? machine_virt_start(d) : 0;
 
 	HASH_ITER(hh_id, d->machines, m, next)
-	machine_update(m);
+	machine_advance(m);
 	return r;
 }
 

@@ -244,7 +244,7 @@ static int on_turn(sd_event_source *source, void *arg)
 		if (r == -EAGAIN)
 			break;
 		m->turn = true;
-		machine_update(m);
+		machine_advance(m);
 		unwait(m);
 	}
 	return 0;

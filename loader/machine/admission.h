@@ -19,7 +19,7 @@ int admission_new(struct daemon *d, struct admission **ret);
 struct admission *admission_free(struct admission *a);
 
 /*
- * Let M run. 0: it holds what it needs. -EAGAIN: it waits for the host, and machine_update is
+ * Let M run. 0: it holds what it needs. -EAGAIN: it waits for the host, and machine_advance is
  * called when it is its turn. -EDQUOT: its user's limits do not allow it beside what else of the
  * user's is up. -E2BIG: more than the limits allow at all. *ret_why: a sentence for the last two,
  * to be freed.

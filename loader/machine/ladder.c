@@ -6,78 +6,21 @@
 #include "machine/ladder.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/cleanup.h"
+#include "lib/units.h"
 
 static const char *const names[_LEVELS] = {
 	[LEVEL_KEEP] = "keep",	 [LEVEL_RUN] = "run",	[LEVEL_SHRINK] = "shrink",
 	[LEVEL_PAUSE] = "pause", [LEVEL_SAVE] = "save", [LEVEL_STOP] = "stop",
 };
 
-static const struct {
-	char letter;
-	uint32_t seconds;
-} units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
-
 const char *level_name(enum level level)
 {
 	return level < _LEVELS ? names[level] : "unknown";
 }
-
-/* --- durations --- */
-
-/* The SIZE bytes at TEXT. */
-static int parse_duration(const char *text, size_t size, uint32_t *ret)
-{
-	uint64_t value = 0, unit = 0;
-	size_t digits = 0;
-
-	while (digits < size && text[digits] >= '0' && text[digits] <= '9') {
-		value = value * 10 + (uint64_t)(text[digits] - '0');
-		if (value > UINT32_MAX)
-			return -ERANGE;
-		digits++;
-	}
-	if (digits == 0 || (text[0] == '0' && digits > 1))
-		return -EINVAL;
-	if (value == 0 && size == 1) {
-		*ret = 0;
-		return 0;
-	}
-	for (size_t i = 0; size == digits + 1 && i < SP_ARRAY_SIZE(units); i++) {
-		if (text[digits] == units[i].letter)
-			unit = units[i].seconds;
-	}
-	if (unit == 0)
-		return -EINVAL;
-	if (value * unit >= LADDER_FOR_EVER)
-		return -ERANGE;
-	*ret = (uint32_t)(value * unit);
-	return 0;
-}
-
-int duration_parse(const char *text, uint32_t *ret)
-{
-	return parse_duration(text, strlen(text), ret);
-}
-
-/* In the largest unit that divides it. */
-static int format_duration(uint32_t seconds, char *ret, size_t size)
-{
-	size_t i = 0;
-
-	if (seconds == 0)
-		return snprintf(ret, size, "0");
-	while (seconds % units[i].seconds)
-		i++;
-	return snprintf(ret, size, "%" PRIu32 "%c", seconds / units[i].seconds, units[i].letter);
-}
-
-/* --- ladders --- */
 
 /* The word at *AT, and *AT behind it; no word at the end of the text. */
 struct word {
@@ -139,8 +82,12 @@ static int parse_step(const struct word *w, struct ladder *l, size_t *ret_at, ch
 static int parse_time(const struct word *w, struct ladder *l, size_t *ret_at, char error[128])
 {
 	uint32_t *seconds = &l->steps[l->n - 1].seconds;
-	int r = parse_duration(w->text, w->size, seconds);
+	char text[DURATION_MAX] = "";
+	int r;
 
+	if (w->size < sizeof(text))
+		memcpy(text, w->text, w->size);
+	r = duration_parse(text, seconds);
 	if (r == -ERANGE)
 		return complain(w, ret_at, error, "a time of less than 136 years");
 	if (r < 0 || *seconds == 0)
@@ -198,12 +145,12 @@ void ladder_format(const struct ladder *l, char ret[SP_LADDER_MAX])
 
 	ret[0] = '\0';
 	for (size_t i = 0; i < l->n && i < LADDER_STEPS; i++) {
-		n += (size_t)snprintf(ret + n, SP_LADDER_MAX - n, "%s%s", i ? " then " : "",
-				      level_name(l->steps[i].level));
-		if (l->steps[i].seconds == LADDER_FOR_EVER)
-			continue;
-		ret[n++] = ' ';
-		n += (size_t)format_duration(l->steps[i].seconds, ret + n, SP_LADDER_MAX - n);
+		bool last = l->steps[i].seconds == LADDER_FOR_EVER;
+		char time[DURATION_MAX];
+
+		n += (size_t)snprintf(ret + n, SP_LADDER_MAX - n, "%s%s%s%s", i ? " then " : "",
+				      level_name(l->steps[i].level), last ? "" : " ",
+				      last ? "" : duration_format(l->steps[i].seconds, time));
 	}
 }
 

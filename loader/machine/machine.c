@@ -212,7 +212,7 @@ int machine_set_row(struct machine *m, const struct store_machine *row)
 					row->pinned ? 0 : SP_M_PINNED);
 		dataplane_machine_watch(m->daemon->dp, m->member.dst.port, SP_WATCH_ADDRESS);
 	}
-	machine_update(m);
+	machine_advance(m);
 	return r;
 }
 

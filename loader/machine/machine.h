@@ -3,7 +3,7 @@
  * A user's virtual machine: what it shall be, what it is, and the port that it is reached by.
  *
  * Everything that could change what is to be done (a session, a timer, an event of libvirt, the end
- * of a call, an operator) ends in machine_update, which asks decide.h and takes at most one step.
+ * of a call, an operator) ends in machine_advance, which asks decide.h and takes at most one step.
  * At most one call to libvirt is on its way for each machine; what is wanted meanwhile is looked at
  * when it is done, so that an intent that was overtaken is never carried out.
  *
@@ -135,7 +135,7 @@ void machine_reload_all(struct daemon *d);
 /* --- what it does: machine_run.c --- */
 
 /* Look at everything again and take the next step, if there is one. */
-void machine_update(struct machine *m);
+void machine_advance(struct machine *m);
 
 /* Its user came: what was left alone, given up or held is looked at with fresh eyes. */
 void machine_user_arrived(struct machine *m);

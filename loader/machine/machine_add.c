@@ -106,7 +106,7 @@ static void on_made(const struct virt_made *made, void *arg)
 		     a->row.domain);
 	log_event(LOG_INFO, "machine added", "USER", a->row.user, "MACHINE", a->row.name, "DOMAIN",
 		  a->row.domain, NULL);
-	machine_update(m);
+	machine_advance(m);
 	request_finish(a->request, json_pack("{s:o}", "machine", view_machine(m)));
 	addition_free(a);
 }
@@ -398,7 +398,7 @@ static void removal_end(struct removal *x, int error, const char *message)
 	if (error) {
 		if (m) {
 			m->removing = false;
-			machine_update(m);
+			machine_advance(m);
 		}
 		request_fail(x->request, error, NULL, "machine-remove: %s", message);
 	} else {

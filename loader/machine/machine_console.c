@@ -59,6 +59,14 @@ static void on_data(const void *data, size_t size, void *arg)
 	}
 }
 
+static void on_room(void *arg)
+{
+	struct machine_console *c = arg;
+
+	if (c->request)
+		request_send(c->request, json_pack("{s:b}", "room", 1));
+}
+
 static void on_end(const char *why, void *arg)
 {
 	struct machine_console *c = arg;
@@ -102,7 +110,8 @@ static void on_opened(int error, const char *message, struct virt_console *v, vo
 
 void op_machine_console(void *context, void *request, const json_t *args)
 {
-	static const struct virt_console_callbacks callbacks = {on_data, on_end};
+	static const struct virt_console_callbacks callbacks = {
+		.data = on_data, .room = on_room, .end = on_end};
 	struct machine *m = machine_of(context, request, args);
 	struct daemon *d = context;
 	struct machine_console *c;

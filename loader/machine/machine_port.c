@@ -345,7 +345,7 @@ void machine_port_link_gone(struct daemon *d, uint32_t ifindex)
 		dataplane_detach(d->dp, ifindex);
 		leave(m);
 		forget_link(m);
-		machine_update(m);
+		machine_advance(m);
 		return;
 	}
 }

@@ -252,7 +252,7 @@ static void on_called(const struct virt_result *result, void *arg)
 	else if (result->error != -ECANCELED)
 		failed(m, result->message);
 	take_info(m, &result->info);
-	machine_update(m);
+	machine_advance(m);
 	if (m->joined && !(m->member.dst.flags & SP_F_ASLEEP) && m->spoke)
 		machine_replay(m);
 }
@@ -335,7 +335,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	struct machine *m = arg;
 
 	m->timer = sd_event_source_disable_unref(m->timer);
-	machine_update(m);
+	machine_advance(m);
 	return 0;
 }
 
@@ -397,7 +397,7 @@ static void step(struct machine *m, uint64_t now, uint64_t *next)
 		*next = sooner(*next, m->retry_us);
 }
 
-void machine_update(struct machine *m)
+void machine_advance(struct machine *m)
 {
 	uint64_t now = client_now_us(), next;
 	struct decide_in in;
@@ -452,7 +452,7 @@ void machine_hold(struct machine *m, enum level level)
 	if (m->row.held)
 		m->row.want = level;
 	m->woken = level == LEVEL_RUN;
-	machine_update(m);
+	machine_advance(m);
 }
 
 void machine_wake(struct machine *m)
@@ -464,7 +464,7 @@ void machine_wake(struct machine *m)
 	if (m->woken)
 		return;
 	m->woken = true;
-	machine_update(m);
+	machine_advance(m);
 }
 
 /* --- what happens to it --- */
@@ -500,7 +500,7 @@ void machine_on_event(struct machine *m, enum virt_event event)
 	if (m->busy)
 		return; /* the call ends with a look */
 	m->need_look = true;
-	machine_update(m);
+	machine_advance(m);
 }
 
 void machine_on_down(struct machine *m)
@@ -518,7 +518,7 @@ void machine_on_listed(struct machine *m, const struct virt_info *info)
 	if (m->up_us == 0 && info->state == VIRT_RUNNING)
 		m->up_us = client_now_us();
 	take_info(m, info);
-	machine_update(m);
+	machine_advance(m);
 }
 
 const char *machine_state_text(const struct machine *m)

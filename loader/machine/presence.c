@@ -79,7 +79,7 @@ static void tell_machines(struct presence *p, bool arrived)
 		next = m->owner_next;
 		if (arrived)
 			machine_user_arrived(m);
-		machine_update(m);
+		machine_advance(m);
 	}
 }
 

@@ -159,43 +159,6 @@ static void test_at(void **state)
 	}
 }
 
-static void test_duration(void **state)
-{
-	static const struct {
-		const char *in;
-		int r;
-		uint32_t seconds;
-	} table[] = {
-		{"0", 0, 0},
-		{"0s", 0, 0},
-		{"1s", 0, 1},
-		{"90s", 0, 90},
-		{"10m", 0, 600},
-		{"2h", 0, 7200},
-		{"1d", 0, 86400},
-		{"", -EINVAL, 0},
-		{"s", -EINVAL, 0},
-		{"10", -EINVAL, 0},
-		{"+1s", -EINVAL, 0},
-		{" 1s", -EINVAL, 0},
-		{"1s ", -EINVAL, 0},
-		{"1w", -EINVAL, 0},
-		{"00", -EINVAL, 0},
-		{"01s", -EINVAL, 0},
-		{"4294967295s", -ERANGE, 0},
-		{"49711d", -ERANGE, 0},
-		{"4294967296", -ERANGE, 0},
-	};
-
-	for (size_t i = 0; i < SP_ARRAY_SIZE(table); i++) {
-		uint32_t seconds = 7777;
-
-		if (duration_parse(table[i].in, &seconds) != table[i].r)
-			fail_msg("'%s': expected %d", table[i].in, table[i].r);
-		assert_int_equal(seconds, table[i].r < 0 ? 7777 : table[i].seconds);
-	}
-}
-
 static void test_names(void **state)
 {
 	assert_string_equal(level_name(LEVEL_RUN), "run");
@@ -206,8 +169,9 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),  cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_at),    cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_at),
 		cmocka_unit_test(test_names),
 	};
 

@@ -38,6 +38,9 @@ static void test_durations(void **state)
 		{"1.5h", -EINVAL, 0},
 		{"1S", -EINVAL, 0},
 		{"0x1s", -EINVAL, 0},
+		{"00", -EINVAL, 0},
+		{"01s", -EINVAL, 0},
+		{"4294967295s", -ERANGE, 0},
 		{"4294967296s", -ERANGE, 0},
 		{"49711d", -ERANGE, 0},
 		{"99999999999999999999s", -ERANGE, 0},
@@ -54,11 +57,12 @@ static void test_durations(void **state)
 
 static void test_duration_format(void **state)
 {
-	static const uint32_t values[] = {0, 1, 59, 60, 61, 3600, 5400, 86400, 90000, UINT32_MAX};
-	char text[16];
+	static const uint32_t values[] = {0,	1,    59,    60,    61,
+					  3600, 5400, 86400, 90000, UINT32_MAX - 1};
+	char text[DURATION_MAX];
 
 	assert_string_equal(duration_format(600, text), "10m");
-	assert_string_equal(duration_format(0, text), "0s");
+	assert_string_equal(duration_format(0, text), "0");
 	for (size_t i = 0; i < SP_ARRAY_SIZE(values); i++) {
 		uint32_t back;
 

@@ -224,6 +224,7 @@ static void on_looked(const struct virt_made *made, void *arg)
 		return;
 	}
 	memcpy(a->row.uuid, made->uuid, sizeof(a->row.uuid));
+	memcpy(a->spec.uuid, made->uuid, sizeof(a->spec.uuid));
 	memcpy(a->row.mac, made->mac, sizeof(a->row.mac));
 	a->row.memory_mib = made->memory_mib;
 	a->row.vcpus = made->vcpus;
@@ -272,7 +273,8 @@ static bool take_origin(struct addition *a)
 static bool take_hardware(struct addition *a)
 {
 	struct domain_spec *s = &a->spec;
-	enum virt_accel accel = virt_accel(a->daemon->virt, NULL);
+	const char *why;
+	enum virt_accel accel = virt_accel(a->daemon->virt, &why);
 	bool ours = s->origin != ORIGIN_DOMAIN;
 
 	s->memory_mib = (uint32_t)arg_int(a->args, "memory_mib", ours ? 512 : 0);
@@ -285,13 +287,6 @@ static bool take_hardware(struct addition *a)
 		return false;
 	}
 	s->kvm = accel == VIRT_ACCEL_KVM;
-	if (ours && getrandom(s->uuid, sizeof(s->uuid), 0) != sizeof(s->uuid)) {
-		addition_fail(a, -EIO, NULL, "no random numbers");
-		return false;
-	}
-	/* RFC 9562, 5.4: version 4 */
-	s->uuid[6] = (uint8_t)((s->uuid[6] & 0x0f) | 0x40);
-	s->uuid[8] = (uint8_t)((s->uuid[8] & 0x3f) | 0x80);
 	return true;
 }
 

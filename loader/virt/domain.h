@@ -31,7 +31,7 @@ struct domain_spec {
 	enum store_origin origin;
 	char domain[SP_DOMAIN_MAX]; /* ORIGIN_DOMAIN: which one; else its name to be */
 	struct domain_mark mark;
-	uint8_t uuid[SP_UUID_LEN]; /* to be; ORIGIN_DOMAIN: not looked at */
+	uint8_t uuid[SP_UUID_LEN]; /* all zero: chosen; ORIGIN_DOMAIN: not looked at */
 	char tap[16];
 	uint8_t mac[6];		    /* all zero, ORIGIN_DOMAIN: the one it has */
 	uint32_t memory_mib, vcpus; /* 0, ORIGIN_DOMAIN: as it has */

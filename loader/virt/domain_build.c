@@ -53,15 +53,19 @@ static int check_spec(const struct domain_spec *s, const char *disk, char **ret_
 	return r;
 }
 
-/* Version 4, variant 1 (RFC 4122, 4.4). */
-static int new_uuid(char ret[37])
+/* What is WANTED, or a new one: version 4, variant 1 (RFC 4122, 4.4). */
+static int choose_uuid(const uint8_t wanted[SP_UUID_LEN], char ret[37])
 {
+	static const uint8_t none[SP_UUID_LEN];
 	uint8_t u[SP_UUID_LEN];
 
-	if (getrandom(u, sizeof(u), 0) != sizeof(u))
-		return -errno;
-	u[6] = (uint8_t)((u[6] & 0x0f) | 0x40);
-	u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
+	memcpy(u, wanted, sizeof(u));
+	if (memcmp(u, none, sizeof(u)) == 0) {
+		if (getrandom(u, sizeof(u), 0) != sizeof(u))
+			return -errno;
+		u[6] = (uint8_t)((u[6] & 0x0f) | 0x40);
+		u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
+	}
 	for (size_t i = 0, at = 0; i < sizeof(u); i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			ret[at++] = '-';
@@ -222,7 +226,7 @@ int domain_build(const struct domain_spec *spec, const char *disk, char **ret_xm
 
 	if (r < 0)
 		return r;
-	r = new_uuid(uuid);
+	r = choose_uuid(spec->uuid, uuid);
 	if (r < 0)
 		return xml_complain(ret_error, r, "no random number for a UUID");
 	root = new_root("domain");

@@ -11,7 +11,7 @@ from . import net
 from .lab import Lab
 from .virt import GUEST, Libvirt, guest_files, http_get
 
-MEMORY = 64  # MiB: the guest is a kernel and busybox
+MEMORY = 128  # MiB: the kernel is not compressed
 QUICK = {"grace": "1s", "min-up": "0", "stop-timeout": "15s"}
 
 

@@ -144,6 +144,10 @@ class Libvirt:
         cgroups.furnish()
         os.umask(0o022)
 
+    def images(self):
+        """A directory for disk images, where libvirt looks for it and where the world does."""
+        return "/var/lib/libvirt/images/sallyport"
+
     # --- its life ---
 
     def start(self, timeout=30):

@@ -188,7 +188,7 @@ void machine_remove(struct machine *m)
 	admission_release(m);
 	m->timer = sd_event_source_disable_unref(m->timer);
 	m->gone = true;
-	if (!m->busy)
+	if (!m->busy && m->tap == TAP_NONE)
 		machine_free(m);
 }
 

@@ -8,7 +8,8 @@
  * when it is done, so that an intent that was overtaken is never carried out.
  *
  * Rules that machine_port.c keeps, beside D1 to D3 of dataplane.h:
- *   M1  the tap and its programs are there before the domain starts, and the binding with them;
+ *   M1  the tap is there before the domain starts, with its binding, and comes up only behind its
+ *       programs: before, nothing passes;
  *   M2  frames go to the tap only while a guest runs behind it; before, they are parked or dropped;
  *   M3  the tap is removed only when libvirt says that the domain is off.
  */
@@ -30,6 +31,15 @@
 
 #define MACHINE_MTU 1500
 #define MACHINE_TAP_PREFIX "spm" /* and the id of the row */
+
+/* Its tap; what takes time is a worker's. */
+enum machine_tap {
+	TAP_NONE,
+	TAP_RAISING, /* its programs are being attached; it is down */
+	TAP_READY,
+	TAP_FAILED, /* it has to go */
+	TAP_DROPPING,
+};
 
 /* What it holds of the host's resources; admission.h. */
 enum machine_admission {
@@ -65,10 +75,11 @@ struct machine {
 
 	/* What it shall be. */
 	enum level want;
-	bool woken;    /* as in decide.h */
-	bool let_be;   /* likewise */
-	bool revive;   /* it ran when we were last here: to be looked at once */
-	bool reviving; /* it did, and does not any more: it comes up again */
+	bool woken;	  /* as in decide.h */
+	bool unreachable; /* its tap could not be put behind the programs */
+	bool let_be;	  /* likewise */
+	bool revive;	  /* it ran when we were last here: to be looked at once */
+	bool reviving;	  /* it did, and does not any more: it comes up again */
 	const char *let_be_why;
 	sd_event_source *timer; /* the next moment at which that may change by itself */
 
@@ -92,6 +103,7 @@ struct machine {
 	char *refusal; /* why it cannot have them at all */
 
 	/* The port. */
+	enum machine_tap tap;
 	struct link_info link; /* of the tap; ifindex 0: there is none */
 	unsigned int queues;   /* of its interface, as described; 0: not known yet */
 	struct member member;
@@ -159,6 +171,8 @@ uint64_t machine_min_up_us(const struct machine *m);
 /* Put want and held into the store; nothing waits for it. */
 void machine_store_want(const struct machine *m);
 
+/* A worker is done with its tap; R: negative errno. */
+void machine_on_tap(struct machine *m, int r);
 /* What libvirt tells: something happened; the connection is gone; how it is (NULL: it is not
  * there). */
 void machine_on_event(struct machine *m, enum virt_event event);
@@ -177,7 +191,10 @@ size_t machine_virt_orphans(const struct daemon *d);
 /* At start: the tap is there from before, and so are its entries: take them over as they are (I5).
  */
 int machine_port_adopt(struct machine *m);
-/* M1: tap, programs, binding; for a domain that is about to start. */
+/*
+ * M1: tap and binding, for a domain that is about to start; the programs come behind it. -EAGAIN:
+ * one that is going is not gone yet. machine_on_tap tells the end.
+ */
 int machine_port_raise(struct machine *m);
 /* Bring the port in line with what the machine is: joined or not, asleep or not, tap or not. */
 int machine_port_sync(struct machine *m);
@@ -197,6 +214,8 @@ void machine_metrics(struct daemon *d);
 
 int machine_notice_watch(struct daemon *d);
 void machine_notice_unwatch(struct daemon *d);
+/* Its guest runs, and nobody answers in its name any more. */
+bool machine_is_awake(const struct machine *m);
 /* Send what waits: its guest runs. */
 void machine_replay(struct machine *m);
 void machine_drop_parked(struct machine *m);

@@ -80,8 +80,7 @@ static void park(struct machine *m, const struct sp_parked *p)
 	m->n_parked++;
 }
 
-/* It came while the guest was waking: nobody would send it on later. */
-static bool is_awake(const struct machine *m)
+bool machine_is_awake(const struct machine *m)
 {
 	return m->joined && !(m->member.dst.flags & SP_F_ASLEEP) && m->spoke;
 }
@@ -89,7 +88,8 @@ static bool is_awake(const struct machine *m)
 static void on_parked(struct machine *m, const struct sp_parked *p)
 {
 	park(m, p);
-	if (is_awake(m))
+	/* It came while the guest was waking: nobody would send it on later. */
+	if (machine_is_awake(m))
 		machine_replay(m);
 	else
 		machine_wake(m);

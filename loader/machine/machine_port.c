@@ -2,6 +2,9 @@
 /*
  * How is a machine reached? Its tap, made when its domain starts and removed when it is off (M1,
  * M3); its place on the segment, which it also has while it sleeps and frames may wake it.
+ *
+ * Programs come and go with RCU grace periods under the RTNL lock, some ten milliseconds each: that
+ * is a worker's, while libvirt starts the domain. A device that is down passes nothing either way.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -52,7 +55,7 @@ static struct sp_dst wanted_dst(const struct machine *m)
 		.port = m->member.dst.port,
 		.max_len = MACHINE_MTU + 14,
 		.kind = SP_PORT_MACHINE,
-		.flags = guest_runs(m) && m->link.ifindex ? 0 : SP_F_ASLEEP,
+		.flags = guest_runs(m) && m->tap == TAP_READY ? 0 : SP_F_ASLEEP,
 	};
 }
 
@@ -74,33 +77,100 @@ static void forget_link(struct machine *m)
 	set_link(m, &none);
 }
 
-static int attach(struct machine *m)
+static struct sp_port port_of(const struct machine *m)
 {
-	const struct sp_port port = {
+	return (struct sp_port){
 		.port = m->member.dst.port,
 		.segment = m->row.segment,
 		.kind = SP_PORT_MACHINE,
 		.max_len = MACHINE_MTU + 14,
 	};
+}
 
-	return dataplane_attach(m->daemon->dp, m->link.ifindex, &port);
+/* What takes its time: on a worker, with all that it needs. */
+struct tap_job {
+	struct job job;
+	struct daemon *daemon;
+	uint32_t id; /* the machine's */
+	uint32_t ifindex;
+	struct sp_port port;
+	int r;
+};
+
+static int submit(struct machine *m, void (*run)(struct job *, struct store *),
+		  void (*done)(struct job *))
+{
+	struct tap_job *t = calloc(1, sizeof(*t));
+	int r = -ENOMEM;
+
+	if (t) {
+		*t = (struct tap_job){.job = {run, done, NULL},
+				      .daemon = m->daemon,
+				      .id = m->id,
+				      .ifindex = m->link.ifindex,
+				      .port = port_of(m)};
+		r = workers_submit(m->daemon->workers, WORKER_SWIFT, &t->job);
+	}
+	if (r < 0)
+		free(t);
+	return r;
+}
+
+/* M1: behind its programs, then up. */
+static void raise_run(struct job *job, struct store *store)
+{
+	struct tap_job *t = (struct tap_job *)job;
+
+	t->r = dataplane_attach(t->daemon->dp, t->ifindex, &t->port);
+	if (t->r == 0)
+		t->r = link_set_up(t->ifindex, true);
+}
+
+static void raise_done(struct job *job)
+{
+	struct tap_job *t = (struct tap_job *)job;
+	struct machine *m = machine_find_id(t->daemon, t->id);
+
+	if (m && m->link.ifindex == t->ifindex && m->tap == TAP_RAISING) {
+		m->tap = t->r < 0 ? TAP_FAILED : TAP_READY;
+		machine_on_tap(m, t->r);
+	}
+	free(t);
+}
+
+static void drop_run(struct job *job, struct store *store)
+{
+	struct tap_job *t = (struct tap_job *)job;
+
+	link_set_up(t->ifindex, false);
+	dataplane_detach(t->daemon->dp, t->ifindex);
+	t->r = link_remove(t->ifindex);
+}
+
+static void drop_done(struct job *job)
+{
+	struct tap_job *t = (struct tap_job *)job;
+	struct machine *m = machine_find_id(t->daemon, t->id);
+
+	if (t->r < 0)
+		log_event(LOG_WARNING, "a machine's tap could not be removed", "ERROR",
+			  strerror(-t->r), NULL);
+	if (m) {
+		forget_link(m);
+		m->tap = TAP_NONE;
+		machine_on_tap(m, 0);
+	}
+	free(t);
 }
 
 /* M3. The entries have let go of it (D1). */
 static void remove_tap(struct machine *m)
 {
-	uint32_t ifindex = m->link.ifindex;
-	int r;
-
-	if (!ifindex)
-		return;
-	link_set_up(ifindex, false);
-	dataplane_detach(m->daemon->dp, ifindex);
-	r = link_remove(ifindex);
-	if (r < 0)
-		log_event(LOG_WARNING, "a machine's tap could not be removed", "DEVICE",
-			  m->link.name, "ERROR", strerror(-r), NULL);
-	forget_link(m);
+	if (m->tap != TAP_READY && m->tap != TAP_FAILED)
+		return; /* there is none, or it is looked at again when the worker is done */
+	m->tap = TAP_DROPPING;
+	if (submit(m, drop_run, drop_done) < 0)
+		m->tap = TAP_FAILED; /* tried again at the next look */
 }
 
 /* --- the segment --- */
@@ -208,6 +278,7 @@ static void leave(struct machine *m)
 
 /* --- M1 --- */
 
+/* The device, down: nothing passes. */
 static int make_tap(struct machine *m)
 {
 	struct link_info link;
@@ -216,34 +287,31 @@ static int make_tap(struct machine *m)
 
 	tap_name(m, name);
 	r = link_machine_tap_make(name, m->queues ? m->queues : 1, MACHINE_MTU, &link);
-	if (r < 0)
-		return r;
-	set_link(m, &link);
-	r = attach(m);
-	if (r < 0)
-		remove_tap(m);
+	if (r == 0)
+		set_link(m, &link);
 	return r;
 }
 
-/* Where nothing of it was there before this call, nothing of it is there after a failure. */
 int machine_port_raise(struct machine *m)
 {
-	bool had_tap = m->link.ifindex != 0;
 	struct sp_dst dst;
 	int r;
 
+	if (m->tap == TAP_READY || m->tap == TAP_RAISING)
+		return 0;
+	if (m->tap != TAP_NONE)
+		return -EAGAIN; /* the one of before goes first */
 	r = m->joined ? 0 : join(m);
-	if (r == 0 && !had_tap)
+	if (r == 0)
 		r = make_tap(m);
-	if (r == 0) {
-		dst = wanted_dst(m);
-		r = segment_move(m->daemon, &m->member, &dst);
-	}
-	r = r ?: link_set_up(m->link.ifindex, true);
-	if (r < 0 && !had_tap) {
-		leave(m);
-		remove_tap(m);
-	}
+	if (r < 0)
+		return r;
+	m->tap = TAP_RAISING;
+	dst = wanted_dst(m);
+	r = segment_move(m->daemon, &m->member, &dst);
+	r = r ?: submit(m, raise_run, raise_done);
+	if (r < 0)
+		m->tap = TAP_FAILED;
 	return r;
 }
 
@@ -272,7 +340,7 @@ int machine_port_sync(struct machine *m)
 		r = join(m);
 	else if (!up && m->joined && !machine_is_wakeable(m))
 		leave(m);
-	if (!up && m->link.ifindex) {
+	if (!up && m->tap != TAP_NONE) {
 		dst = wanted_dst(m);
 		dst.ifindex = 0;
 		if (m->joined)
@@ -282,6 +350,8 @@ int machine_port_sync(struct machine *m)
 	if (r < 0 || !m->joined)
 		return r;
 	dst = wanted_dst(m);
+	if (m->tap == TAP_DROPPING || m->tap == TAP_FAILED)
+		dst.ifindex = 0;
 	if (memcmp(&dst, &m->member.dst, sizeof(dst)) != 0)
 		r = segment_move(m->daemon, &m->member, &dst);
 	set_sleep(m);
@@ -328,7 +398,7 @@ int machine_port_adopt(struct machine *m)
 	else
 		r = 0;
 	m->spoke = true;
-	r = r ?: attach(m);
+	m->tap = TAP_READY; /* `ports` is written last, and the links were renewed */
 	r = r ?: segment_join(d, &m->member);
 	m->joined = r == 0;
 	r = r ?: segment_bind(d, &m->member, m->row.mac, 0);
@@ -340,11 +410,14 @@ void machine_port_link_gone(struct daemon *d, uint32_t ifindex)
 	for (struct machine *m = d->machines; m; m = m->hh_id.next) {
 		if (m->link.ifindex != ifindex)
 			continue;
+		if (m->tap == TAP_DROPPING)
+			return; /* by us */
 		log_event(LOG_WARNING, "a machine's tap is gone", "USER", m->row.user, "MACHINE",
 			  m->row.name, NULL);
 		dataplane_detach(d->dp, ifindex);
 		leave(m);
 		forget_link(m);
+		m->tap = TAP_NONE;
 		machine_advance(m);
 		return;
 	}

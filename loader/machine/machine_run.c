@@ -165,6 +165,7 @@ static void came_up(struct machine *m, enum virt_state before)
 static void went_down(struct machine *m)
 {
 	m->woken = m->n_parked > 0;
+	m->unreachable = false;
 	m->spoke = false;
 	m->stop = (struct decide_stop){0};
 }
@@ -242,7 +243,8 @@ static void on_called(const struct virt_result *result, void *arg)
 	m->busy = m->aborting = m->need_look = false;
 	m->called_us = client_now_us();
 	if (m->gone) { /* it was removed meanwhile */
-		machine_free(m);
+		if (m->tap == TAP_NONE)
+			machine_free(m);
 		return;
 	}
 	if (result->error == 0 || result->error == -EALREADY)
@@ -253,11 +255,19 @@ static void on_called(const struct virt_result *result, void *arg)
 		failed(m, result->message);
 	take_info(m, &result->info);
 	machine_advance(m);
-	if (m->joined && !(m->member.dst.flags & SP_F_ASLEEP) && m->spoke)
+	if (machine_is_awake(m))
 		machine_replay(m);
 }
 
 /* --- the call --- */
+
+static void tap_failed(struct machine *m, int r)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "its tap: %s", strerror(-r));
+	failed(m, text);
+}
 
 /* What must be there before a domain is started or goes on (M1). False: not now. */
 static bool prepare(struct machine *m, enum virt_verb verb)
@@ -274,16 +284,14 @@ static bool prepare(struct machine *m, enum virt_verb verb)
 	if (verb != VIRT_START)
 		return true;
 	r = machine_port_raise(m);
+	if (r == -EAGAIN)
+		return false; /* machine_on_tap comes back to it */
 	if (r < 0) {
-		char text[128];
-
-		snprintf(text, sizeof(text), "its tap: %s", strerror(-r));
 		m->verb = verb;
-		failed(m, text);
+		tap_failed(m, r);
 		account(m);
 		return false;
 	}
-	mark(m, TRACE_PORT_UP);
 	return true;
 }
 
@@ -379,6 +387,8 @@ static void step(struct machine *m, uint64_t now, uint64_t *next)
 	m->stop.again_us = ASK_AGAIN_US;
 	m->stop.timeout_us = m->daemon->config->stop_timeout_s * US;
 	verb = decide_verb(&m->info, m->want, &m->stop, &verb_next);
+	if (m->unreachable && m->info.state != VIRT_ABSENT && decide_depth(&m->info) <= LEVEL_PAUSE)
+		verb = VIRT_DESTROY;
 	if (m->need_look)
 		verb = VIRT_LOOK;
 	else if (verb == VIRT_SHUTDOWN && m->pull_plug)
@@ -468,6 +478,25 @@ void machine_wake(struct machine *m)
 }
 
 /* --- what happens to it --- */
+
+/* One that runs and cannot be reached is of no use: it is stopped, and tried again later. */
+void machine_on_tap(struct machine *m, int r)
+{
+	if (m->gone) {
+		if (!m->busy && m->tap == TAP_NONE)
+			machine_free(m);
+		return;
+	}
+	if (r < 0) {
+		tap_failed(m, r);
+		m->unreachable = true;
+	} else if (m->tap == TAP_READY) {
+		mark(m, TRACE_PORT_UP);
+	}
+	machine_advance(m);
+	if (machine_is_awake(m))
+		machine_replay(m);
+}
 
 void machine_on_event(struct machine *m, enum virt_event event)
 {

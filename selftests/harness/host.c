@@ -12,6 +12,8 @@
 
 #include "loader/ends.h"
 #include "loader/log.h"
+#include "loader/machine/admission.h"
+#include "loader/machine/machine.h"
 #include "loader/monitor.h"
 #include "loader/trace/metrics.h"
 #include "loader/trace/trace.h"
@@ -41,6 +43,8 @@ static void configure(struct host *h)
 	c->reserved = h->reserved;
 	c->n_reserved = 1;
 	c->store_path = h->db;
+	c->ladder = (char *)"pause 10m then save";
+	c->grace_s = 60;
 	c->instances = h->configs;
 	c->n_instances = HOST_INSTANCES;
 	for (int i = 0; i < HOST_INSTANCES; i++) {
@@ -95,6 +99,7 @@ int host_setup(void **state)
 	must(metrics_new(d, &d->metrics), "metrics");
 	must(ends_new(d, &d->ends), "ends");
 	must(monitor_new(d, &d->monitor), "monitor");
+	must(admission_new(d, &d->admission), "admission");
 	must(workers_new(d->event, &(struct workers_config){.store = d->store, .n_cpu = 2},
 			 &d->workers),
 	     "workers");
@@ -121,6 +126,9 @@ int host_teardown(void **state)
 	d->metrics = metrics_free(d->metrics);
 	control_free(d->control);
 	monitor_free(d->monitor);
+	while (d->machines)
+		machine_remove(d->machines);
+	d->admission = admission_free(d->admission);
 	while (d->instances)
 		instance_free(d->instances, false);
 	portnum_free(d->portnums);
@@ -282,4 +290,31 @@ void host_settle(struct host *h, unsigned int ms)
 {
 	while (sd_event_run(h->d.event, ms * 1000ULL) > 0)
 		;
+}
+
+/* --- machines --- */
+
+struct machine *host_machine(struct host *h, const char *user, const char *name,
+			     uint32_t memory_mib, uint32_t vcpus)
+{
+	static uint8_t next;
+	struct store_machine row = {
+		.id = ++next,
+		.user_id = host_user(h, user),
+		.memory_mib = memory_mib,
+		.vcpus = vcpus,
+		.mac = {0x52, 0x54, 0, 0, 0, next},
+		.uuid = {next},
+		.policy = {.start = START_CONNECT,
+			   .grace_s = STORE_DEFAULT,
+			   .idle_s = STORE_DEFAULT,
+			   .min_up_s = STORE_DEFAULT},
+	};
+	struct machine *m;
+
+	row.segment = row.user_id;
+	snprintf(row.user, sizeof(row.user), "%s", user);
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	must(machine_new(&h->d, &row, &m), "machine");
+	return m;
 }

@@ -11,6 +11,7 @@
 
 #include "loader/daemon.h"
 #include "loader/instance.h"
+#include "loader/machine/machine.h"
 #include "loader/session.h"
 #include "loader/workload.h"
 
@@ -46,6 +47,10 @@ struct session *host_session(struct host *h, enum host_instance i, const char *u
 struct workload *host_workload(struct host *h, const char *user, const uint8_t mac[6],
 			       const uint8_t device_mac[6]);
 void host_remove(struct host *h, struct workload *w);
+
+/* A machine of USER's, of which no libvirt knows: it is off, and has no device. */
+struct machine *host_machine(struct host *h, const char *user, const char *name,
+			     uint32_t memory_mib, uint32_t vcpus);
 
 /* What the maps say. */
 bool host_has_binding(struct host *h, uint32_t ifindex, uint16_t vid, const uint8_t mac[6],

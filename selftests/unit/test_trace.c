@@ -262,9 +262,9 @@ static void test_stages(void **state)
 		{TRACE_MACHINE_QUEUED, "alice/db", 24, -1, "-"},
 		{TRACE_PORT_UP, "alice/web", 30, 7, "machine-wanted"},
 		{TRACE_CONNECT, NULL, 50, 28, "auth-done"},
-		{TRACE_DOMAIN_CALL, "alice/web", 51, 21, "port-up"},
+		{TRACE_DOMAIN_CALL, "alice/web", 51, 28, "machine-wanted"},
 		{TRACE_PORT_UP, "alice/db", 60, 36, "machine-wanted"},
-		{TRACE_DOMAIN_CALL, "alice/db", 61, 1, "port-up"},
+		{TRACE_DOMAIN_CALL, "alice/db", 61, 37, "machine-wanted"},
 		{TRACE_CONNECT_STORE, NULL, 65, 15, "connect"},
 		{TRACE_CONNECTED, NULL, 66, 1, "connect-store"},
 		{TRACE_DOMAIN_UP, "alice/db", 160, 99, "domain-call"},
@@ -278,7 +278,7 @@ static void test_stages(void **state)
 		{TRACE_DOMAIN_UP, "alice/other", 500, -1, "-"},
 		/* Once more, much later. */
 		{TRACE_MACHINE_WANTED, "alice/web", 900000, -1, "-"},
-		{TRACE_DOMAIN_CALL, "alice/web", 900001, -1, "-"},
+		{TRACE_DOMAIN_CALL, "alice/web", 900001, 1, "machine-wanted"},
 		{TRACE_DOMAIN_UP, "alice/web", 900011, 10, "domain-call"},
 	};
 	struct traces *t = *state;

@@ -196,8 +196,8 @@ static __always_inline enum sp_reason judge_ip6(struct __sk_buff *skb, const str
 
 /* --- */
 
-__noinline int judge_sender(struct __sk_buff *skb, const struct frame *f,
-					      const struct owner *o, struct sp_machine *m)
+__noinline int judge_sender(struct __sk_buff *skb, const struct frame *f, const struct owner *o,
+			    struct sp_machine *m)
 {
 	struct sender s = {.f = f, .o = o, .m = m};
 	struct packet p = {};

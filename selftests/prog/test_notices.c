@@ -23,6 +23,7 @@
 #include <linux/bpf.h>
 
 #include "lib/cleanup.h"
+#include "link.h"
 #include "machine_words.h"
 #include "selftests/harness/net.h"
 #include "selftests/harness/probe.h"
@@ -543,6 +544,13 @@ static void test_replay(void **state)
 	dst.ifindex = 0x7ffffff0;
 	assert_int_equal(dataplane_fdb_set(world.dp, 6, world_mac[M_M3], &dst), 0);
 	assert_int_equal(replay(&to_sleeper, 6, frame, &n), -EIO);
+	dst.ifindex = world.ifindex[W_ASLEEP];
+	assert_int_equal(dataplane_fdb_set(world.dp, 6, world_mac[M_M3], &dst), 0);
+	assert_int_equal(link_set_up(dst.ifindex, false), 0);
+	assert_int_equal(replay(&to_sleeper, 6, frame, &n), -EIO);
+	assert_int_equal(link_set_up(dst.ifindex, true), 0);
+	assert_int_equal(replay(&to_sleeper, 6, frame, &n), 0);
+	assert_int_equal(net_tap_recv(world.tap[W_ASLEEP], got, sizeof(got), 0), n);
 	dst = world_dst(&world, node_of(W_ASLEEP));
 	assert_int_equal(dataplane_fdb_set(world.dp, 6, world_mac[M_M3], &dst), 0);
 

@@ -2,7 +2,8 @@
 /*
  * What does one steering decision cost, and does it depend on how many bindings there are?
  * BPF_PROG_TEST_RUN of `steer_ingress` with a frame from one netns port to another: parse, binding,
- * FDB, counters, and bpf_redirect, which a test run decides but does not carry out.
+ * FDB, counters, and bpf_redirect, which a test run decides but does not carry out. And of
+ * `steer_machine`, from a machine to a session of its user's.
  */
 #include "bench/bench.h"
 #include "peers.skel.h"
@@ -39,13 +40,18 @@ static double test_run(int prog_fd, int expected)
 	return best;
 }
 
-/* The same, but each run has other addresses: 0 to MASK, in order or not. */
-static double cycle_run(struct peers_bpf *peers, int prog_fd, int expected, uint32_t mask,
-			bool random)
+static void set_next(struct peers_bpf *peers, int prog_fd)
 {
 	uint32_t zero = 0;
 
 	must(bpf_map_update_elem(bpf_map__fd(peers->maps.next), &zero, &prog_fd, BPF_ANY), "next");
+}
+
+/* The same, but each run has other addresses: 0 to MASK, in order or not. */
+static double cycle_run(struct peers_bpf *peers, int prog_fd, int expected, uint32_t mask,
+			bool random)
+{
+	set_next(peers, prog_fd);
 	peers->bss->cycle_mask = mask;
 	peers->bss->cycle_random = random;
 	return test_run(bpf_program__fd(peers->progs.cycle), expected);
@@ -126,6 +132,71 @@ static void scale(struct peers_bpf *peers)
 	report_scale("steer.scale.cold", &cold);
 }
 
+/* --- from a machine to a session --- */
+
+#define VID 101
+
+/* 10,000 addresses, of which 10.0.0.1, the source of the bench's frames, is the machine's. */
+static void fill_addresses(struct dataplane *dp)
+{
+	struct sp_address value = {.port = 1};
+	uint8_t addr[16] = {[10] = 0xff, [11] = 0xff, [12] = 10};
+
+	bench_mac(value.mac, 3);
+	for (uint32_t i = 0; i < 10000; i++) {
+		addr[14] = (uint8_t)(i >> 8);
+		addr[15] = (uint8_t)i;
+		value.port = i == 1 ? 1 : 3;
+		must(dataplane_address_set(dp, BENCH_SEGMENT, addr, &value), "address");
+	}
+}
+
+/* Everything that a machine's frame can be asked: rates, binding, headers, source; then the tag. */
+static struct dataplane *with_machine(void)
+{
+	const struct dataplane_options options = {
+		.unpinned = true, .max_bindings = 16384, .max_ports = 64, .sampling = true};
+	const struct sp_dst session = {
+		.ifindex = LOOPBACK, .port = 2, .vid = VID, .max_len = 1514, .kind = SP_PORT_VPN};
+	const struct sp_machine machine = {.flags = SP_M_PINNED};
+	const struct dataplane_rate rate = {.bytes_per_s = 1ULL << 40,
+					    .bytes_burst = 1ULL << 40,
+					    .frames_per_s = 1ULL << 30,
+					    .frames_burst = 1ULL << 30};
+	struct dataplane *dp = open_dataplane(&options);
+	uint8_t mac[6];
+
+	fill(dp, LOOPBACK, LOOPBACK, 10000);
+	fill_addresses(dp);
+	bench_mac(mac, 7);
+	must(dataplane_machine_begin(dp, 1, &machine), "machine");
+	must(dataplane_police_set(dp, 1, &rate), "rate");
+	must(dataplane_fdb_set(dp, BENCH_SEGMENT, mac, &session), "session");
+	return dp;
+}
+
+static double untag_run(struct peers_bpf *peers, int prog_fd, int expected)
+{
+	set_next(peers, prog_fd);
+	return test_run(bpf_program__fd(peers->progs.untag), expected);
+}
+
+static void machine(struct peers_bpf *peers)
+{
+	double empty[ROUNDS], above[ROUNDS], ratio[ROUNDS];
+	struct dataplane *dp = with_machine();
+	int steer = must(dataplane_prog_fd(dp, "steer_machine"), "steer_machine");
+
+	for (int i = 0; i < ROUNDS; i++) {
+		empty[i] = untag_run(peers, bpf_program__fd(peers->progs.empty), 0);
+		above[i] = untag_run(peers, steer, TC_ACT_REDIRECT) - empty[i];
+		ratio[i] = (above[i] + empty[i]) / empty[i];
+	}
+	dataplane_close(dp);
+	report("steer.machine", median(above, ROUNDS), "ns", "empty program", median(empty, ROUNDS),
+	       median(ratio, ROUNDS));
+}
+
 int main(int argc, char **argv)
 {
 	struct peers_bpf *peers;
@@ -137,6 +208,8 @@ int main(int argc, char **argv)
 		must(-errno, "peers");
 	if (argc < 2 || strcmp(argv[1], "decision") == 0)
 		decision(peers);
+	if (argc < 2 || strcmp(argv[1], "machine") == 0)
+		machine(peers);
 	if (argc < 2 || strcmp(argv[1], "scale") == 0)
 		scale(peers);
 	peers_bpf__destroy(peers);

@@ -73,6 +73,16 @@ int cycle(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
+/* A test run gives the next run what the last one left: without the tag, then `next`. */
+SEC("tc")
+int untag(struct __sk_buff *skb)
+{
+	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
+		return TC_ACT_SHOT;
+	bpf_tail_call(skb, &next, 0);
+	return TC_ACT_SHOT;
+}
+
 SEC("xdp")
 int inject(struct xdp_md *xdp)
 {

@@ -64,8 +64,8 @@ static __always_inline int send_back(struct __sk_buff *skb, const struct frame *
 }
 
 /* SLEEPER: the one machine that may be answered for, or 0: all that have SP_M_PROXY. */
-__noinline int answer_arp(struct __sk_buff *skb, const struct frame *f,
-				 const struct sp_bind *bind, __u32 sleeper)
+__noinline int answer_arp(struct __sk_buff *skb, const struct frame *f, const struct sp_bind *bind,
+			  __u32 sleeper)
 {
 	const struct sp_address *a;
 	const struct sp_dst *back;
@@ -85,8 +85,8 @@ __noinline int answer_arp(struct __sk_buff *skb, const struct frame *f,
 	return send_back(skb, f, back);
 }
 
-__noinline int answer_nd(struct __sk_buff *skb, const struct frame *f,
-				const struct sp_bind *bind, __u32 sleeper, const struct packet *p)
+__noinline int answer_nd(struct __sk_buff *skb, const struct frame *f, const struct sp_bind *bind,
+			 __u32 sleeper, const struct packet *p)
 {
 	const struct sp_address *a;
 	const struct sp_dst *back;
@@ -174,8 +174,8 @@ static __always_inline int park(struct __sk_buff *skb, const struct frame *f,
 }
 
 /* A unicast frame for D, a machine that is asleep. */
-__noinline int to_sleeper(struct __sk_buff *skb, const struct frame *f,
-				 const struct sp_bind *bind, const struct sp_dst *d)
+__noinline int to_sleeper(struct __sk_buff *skb, const struct frame *f, const struct sp_bind *bind,
+			  const struct sp_dst *d)
 {
 	struct sp_machine *m;
 	struct packet p = {};

@@ -45,8 +45,8 @@ static __always_inline void fill_notice(struct sp_notice *n, enum sp_notice_kind
  * cleared: where there is none, the next frame tries again. Who cleared it sends: one CPU.
  * ADDR may be NULL.
  */
-__noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f,
-			     const struct owner *o, const union addr *addr)
+__noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, const struct owner *o,
+		      const union addr *addr)
 {
 	enum sp_notice_kind kind = bit == SP_WATCH_TO	    ? SP_NOTICE_TO
 				   : bit == SP_WATCH_FROM   ? SP_NOTICE_FROM

@@ -113,7 +113,6 @@ static __always_inline enum sp_reason judge_ip4(const struct sender *s, const st
 	if (!(s->m->flags & SP_M_DHCP) && is_dhcp_offer(p, DHCP_CLIENT_PORT))
 		return SP_R_DHCP_GUARD;
 	if (!(s->m->flags & SP_M_ROUTER) && p->proto == PROTO_ICMP &&
-	    !(p->fragment & FRAGMENT_LATER) &&
 	    (p->icmp_type == ICMP_REDIRECT || p->icmp_type == ICMP_ROUTER_ADVERT))
 		return SP_R_RA_GUARD;
 	return SP_R_NONE;
@@ -196,8 +195,8 @@ static __always_inline enum sp_reason judge_ip6(struct __sk_buff *skb, const str
 
 /* --- */
 
-__noinline int judge_sender(struct __sk_buff *skb, const struct frame *f,
-					      const struct owner *o, struct sp_machine *m)
+__noinline int judge_sender(struct __sk_buff *skb, const struct frame *f, const struct owner *o,
+			    struct sp_machine *m)
 {
 	struct sender s = {.f = f, .o = o, .m = m};
 	struct packet p = {};

@@ -26,9 +26,10 @@ struct dataplane;
 struct dataplane_options {
 	const char *bpffs;     /* a mounted bpffs; NULL: SP_BPFFS */
 	const char *pin_dir;   /* below it; NULL: SP_PIN_DIR */
-	uint32_t max_bindings; /* `bindings`, `fdb`; 0: SP_DEF_BINDINGS */
-	uint32_t max_ports;    /* `counters`, `police`, `vids`, `ports`, `flood`; 0: SP_DEF_PORTS */
-	uint64_t sample_ns;    /* sp_config.sample_ns */
+	uint32_t max_bindings; /* `bindings`, `fdb`, `addresses`; 0: SP_DEF_BINDINGS */
+	/* `counters`, `police`, `vids`, `ports`, `flood`, `machines`; 0: SP_DEF_PORTS */
+	uint32_t max_ports;
+	uint64_t sample_ns; /* sp_config.sample_ns */
 	bool sampling;
 	bool force_clsact; /* tests: behave as on a kernel without TCX */
 	bool unpinned;	   /* tests and bench: maps and programs die with the process */
@@ -64,9 +65,9 @@ const struct dataplane_features *dataplane_features(const struct dataplane *dp);
 /* --- devices --- */
 
 /*
- * Attach to a device that is down: egress guard, steer, and on vpn ports the XDP guard; then
- * write PORT to `ports`. Existing pinned links of the device are updated instead. On failure
- * everything that this call did is undone.
+ * Attach to a device that is down: egress guard, steer (for machines, steer_machine), and on vpn
+ * ports the XDP guard; then write PORT to `ports`. Existing pinned links of the device are updated
+ * instead, also to another kind's programs. On failure everything that this call did is undone.
  */
 int dataplane_attach(struct dataplane *dp, uint32_t ifindex, const struct sp_port *port);
 
@@ -140,13 +141,16 @@ int dataplane_reason_get(struct dataplane *dp, enum sp_reason reason, struct sp_
 /* --- machines --- */
 
 /*
- * Begin the `machines` entry of a port: flags, park_max and watch of VALUE; what is the kernel's
- * starts from now. Before anything names the port (D3).
+ * Begin the `machines` entry of a port: generation, flags, park_max and watch of VALUE; what is the
+ * kernel's starts from now. Before anything names the port (D3). -ENOENT: PORT is out of range.
  */
 int dataplane_machine_begin(struct dataplane *dp, uint32_t port, const struct sp_machine *value);
 /* A look at it. -ENOENT: PORT is out of range. */
 int dataplane_machine_get(struct dataplane *dp, uint32_t port, struct sp_machine *ret);
-/* Set and clear bits of `flags`; atomically, without a system call. */
+/*
+ * Set and clear bits of `flags` in one step, without a system call; a bit in both is set. Here and
+ * below a PORT that is out of range is nobody's: nothing happens.
+ */
 void dataplane_machine_flags(struct dataplane *dp, uint32_t port, uint32_t set, uint32_t clear);
 /* Ask for the notices of these bits (SP_WATCH_*), once each. */
 void dataplane_machine_watch(struct dataplane *dp, uint32_t port, uint32_t bits);
@@ -155,7 +159,7 @@ void dataplane_machine_park(struct dataplane *dp, uint32_t port, uint32_t max);
 /* Room for park_max frames again. */
 void dataplane_machine_unpark(struct dataplane *dp, uint32_t port);
 
-/* ADDR: 16 bytes, IPv4 as ::ffff:a.b.c.d. -ENOSPC. */
+/* ADDR: 16 bytes, IPv4 as ::ffff:a.b.c.d. -ENOSPC. -EINVAL: VALUE's MAC is nobody's own. */
 int dataplane_address_set(struct dataplane *dp, uint32_t segment, const uint8_t addr[16],
 			  const struct sp_address *value);
 /* -ENOENT. */
@@ -170,7 +174,9 @@ int dataplane_each_address(struct dataplane *dp,
 /*
  * Send FRAME, which was parked, to where the FDB of SEGMENT says now, past no other check: it was
  * judged when it came. Its checksums are made whole first, for a sender that had left that to its
- * device. -ENOENT: there is no such destination, or it is asleep again.
+ * device. -ENOENT: there is no such destination, or it is closed, or asleep again. -EMSGSIZE:
+ * longer than SP_PARK_LEN or than the destination takes; -EIO: its device is gone, down or full;
+ * -EINVAL: not a frame that would have been parked. None of them is worth a second try but -EIO.
  */
 int dataplane_replay(struct dataplane *dp, uint32_t segment, const uint8_t *frame, size_t len);
 

@@ -156,8 +156,12 @@ struct sp_machine {
 /* sp_machine.flags */
 #define SP_M_PROXY 0x1	/* ARP and ND are answered for it: asleep, or not seen awake yet */
 #define SP_M_PINNED 0x2 /* it sends with the addresses in `addresses` only (I6) */
-#define SP_M_ROUTER 0x4 /* it may advertise itself as a router, and forward: no source check */
-#define SP_M_DHCP 0x8	/* it may answer DHCP */
+/*
+ * It may advertise itself as a router, and forward: packets' sources are not checked, those of ARP
+ * and ND messages are all the same.
+ */
+#define SP_M_ROUTER 0x4
+#define SP_M_DHCP 0x8 /* it may answer DHCP */
 
 /*
  * `addresses`: hash: (segment, IP address) -> the machine that has it. Written by the daemon only.

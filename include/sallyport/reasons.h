@@ -26,7 +26,7 @@
 	X(13, DST_UNKNOWN, "dst-unknown", "no port of the segment holds the destination MAC")      \
 	X(14, DST_SAME_PORT, "dst-same-port", "the destination is behind the port it came from")   \
 	X(15, NO_LISTENER, "no-listener", "a group frame on a segment with no other port")         \
-	X(16, POLICED, "policed", "the session is over its rate")                                  \
+	X(16, POLICED, "policed", "the session or machine is over its rate")                       \
 	X(17, PORT_UNKNOWN, "port-unknown", "the device is not a port")                            \
 	X(18, PORT_DOWN, "port-down", "the port is administratively closed")                       \
 	X(19, NOT_OURS, "not-ours", "leaving by a port without having been redirected by us")      \
@@ -39,7 +39,8 @@
 	X(26, SPOOF_ND, "spoof-nd", "a neighbor discovery message in another's name")              \
 	X(27, RA_GUARD, "ra-guard", "a router advertisement or redirect of a machine")             \
 	X(28, DHCP_GUARD, "dhcp-guard", "a DHCP server's message of a machine")                    \
-	X(29, BAD_HEADERS, "bad-headers", "headers that cannot be followed to their end")
+	X(29, BAD_HEADERS, "bad-headers",                                                          \
+	  "headers that cannot be followed to their end, or control messages in fragments")
 
 #define SP_REASON_ENUM(n, id, name, text) SP_R_##id = (n),
 enum sp_reason { SP_REASONS(SP_REASON_ENUM) _SP_R_MAX };

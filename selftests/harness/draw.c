@@ -168,7 +168,7 @@ static struct shape draw_shape(const struct world_node *from, const struct world
 	if (one_in(20))
 		s.lla_type = (uint8_t)(1 + draw(2));
 	for (int n = one_in(3) ? 1 + (int)draw(2) : 0; n > 0; n--)
-		s.how |= 1U << draw(20);
+		s.how |= 1U << draw(21);
 	return s;
 }
 
@@ -193,7 +193,7 @@ static struct shape draw_question(const struct world_node *from, const struct wo
 		memcpy(f->dst, world_mac[M_BROADCAST], SP_MAC_LEN);
 	}
 	if (one_in(3))
-		s.how |= 1U << draw(20);
+		s.how |= 1U << draw(21);
 	return s;
 }
 

@@ -212,7 +212,7 @@ static void put_upper(struct out *o, const struct shape *s)
 	case SHAPE_UDP:
 		put16(o, s->a);
 		put16(o, s->b);
-		put16(o, 8U + s->data);
+		put16(o, 8U + s->data + (s->how & SHAPE_UDP_LONG ? 1000 : 0));
 		put16(o, 0);
 		break;
 	case SHAPE_TCP:

@@ -47,6 +47,7 @@ enum shape_kind {
 #define SHAPE_MANY_OPTIONS 0x20000 /* ND: seventeen nonces */
 #define SHAPE_PARTIAL 0x40000	   /* the checksum is left to the device */
 #define SHAPE_FRAGMENT_TWICE 0x80000
+#define SHAPE_UDP_LONG 0x100000 /* UDP: its length is 1000 more than there is */
 
 struct shape {
 	enum shape_kind kind;

@@ -4,13 +4,17 @@
  * `machines`, each notice once, parked frames and their replay, many CPUs at once.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +23,7 @@
 #include <linux/bpf.h>
 
 #include "lib/cleanup.h"
+#include "link.h"
 #include "machine_words.h"
 #include "selftests/harness/net.h"
 #include "selftests/harness/probe.h"
@@ -317,117 +322,173 @@ static void test_notices_full(void **state)
 	assert_int_equal(world_reset_machines(&world), 0);
 }
 
+/* Who may park no more takes no room from others, however much is sent to it. */
+static void test_refused_takes_no_room(void **state)
+{
+	assert_int_equal(world_reset_machines(&world), 0);
+	drain();
+	for (unsigned int i = 0; i < 2 * SP_NOTICES_SIZE / sizeof(struct sp_parked); i++)
+		run_row(&to_sleeper, PROBE_SHOT);
+	for (int i = 0; i < 100; i++) { /* more than would fit beside a last frame */
+		dataplane_machine_watch(world.dp, FREE, SP_WATCH_TO);
+		run_row(&to_free, PROBE_REDIRECT);
+	}
+	assert_int_equal(drain().by_kind[SP_NOTICE_TO], 100);
+	dataplane_machine_unpark(world.dp, SLEEPER);
+}
+
 /* --- many CPUs at once --- */
 
-#define RACERS 4
-#define ROUNDS 300
+#define RACERS 2 /* as many as there are CPUs: they must run at the same time */
+#define ROUNDS 20000
 
 struct racer {
 	pthread_t thread;
 	pthread_barrier_t *start;
+	unsigned int cpu;
 	const struct row *row;
-	int verdict;
+	uint32_t repeat;    /* of each test run */
+	uint32_t *arm;	    /* set this bit before each run */
+	unsigned int armed; /* how often it was not set before */
+	bool failed;
 };
 
-/* A test run of its own: the prober is nobody's to share. */
+/* Where the machine has one CPU only, they take turns on it. */
+static void stay_on(unsigned int cpu)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu % (unsigned int)(n > 0 ? n : 1), &set);
+	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
 static void *race(void *arg)
 {
 	struct racer *r = arg;
-	struct prober mine = prober;
 	struct model_frame f = frame_of(r->row);
+	uint8_t bytes[PROBE_MAX];
+	struct __sk_buff ctx = {.ifindex = world.ifindex[f.dev]};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bytes,
+		    .data_size_in = (uint32_t)probe_bytes(&f, bytes, false), .ctx_in = &ctx,
+		    .ctx_size_in = sizeof(ctx), .repeat = (int)r->repeat);
+	int prog = dataplane_prog_fd(world.dp,
+				     world_is_machine(f.dev) ? "steer_machine" : "steer_ingress");
 
-	for (int i = 0; i < ROUNDS; i++) {
-		pthread_barrier_wait(r->start);
-		r->verdict = probe_steer(&mine, &f);
-		pthread_barrier_wait(r->start);
+	stay_on(r->cpu);
+	pthread_barrier_wait(r->start);
+	for (unsigned int i = 0; i < ROUNDS / r->repeat; i++) {
+		if (r->arm)
+			r->armed += !(__atomic_fetch_or(r->arm, SP_WATCH_TO, __ATOMIC_SEQ_CST) &
+				      SP_WATCH_TO);
+		r->failed |= bpf_prog_test_run_opts(prog, &opts) < 0;
 	}
 	return NULL;
 }
 
-/* BEFORE and AFTER are called while nobody runs. */
-static void race_all(const struct row *row, void (*before)(void), void (*after)(int round))
-{
-	struct racer racers[RACERS];
-	pthread_barrier_t barrier;
+static atomic_bool racing;
 
-	pthread_barrier_init(&barrier, NULL, RACERS + 1);
-	for (int i = 0; i < RACERS; i++) {
-		racers[i] = (struct racer){.start = &barrier, .row = row};
-		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
-	}
-	for (int i = 0; i < ROUNDS; i++) {
-		before();
-		pthread_barrier_wait(&barrier);
-		pthread_barrier_wait(&barrier);
-		after(i);
-	}
+static void *join_all(void *arg)
+{
+	struct racer *racers = arg;
+
 	for (int i = 0; i < RACERS; i++)
 		pthread_join(racers[i].thread, NULL);
-	pthread_barrier_destroy(&barrier);
+	atomic_store(&racing, false);
+	return NULL;
 }
 
-static int bad_round = -1;
-
-static void arm(void)
+/* ROUNDS runs each; what they notice meanwhile. *RET_ARMED: how often the bit went from 0 to 1. */
+static struct seen race_all(const struct row *row, uint32_t repeat, uint32_t *arm,
+			    unsigned int *ret_armed)
 {
-	dataplane_machine_watch(world.dp, FREE, SP_WATCH_TO);
+	struct racer racers[RACERS];
+	struct seen s = {.n = 0};
+	pthread_barrier_t start;
+	pthread_t waiter;
+
+	pthread_barrier_init(&start, NULL, RACERS);
+	atomic_store(&racing, true);
+	for (int i = 0; i < RACERS; i++) {
+		racers[i] = (struct racer){.start = &start,
+					   .cpu = (unsigned int)i,
+					   .row = row,
+					   .repeat = repeat,
+					   .arm = arm};
+		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+	}
+	assert_int_equal(pthread_create(&waiter, NULL, join_all, racers), 0);
+	while (atomic_load(&racing)) {
+		struct pollfd p = {.fd = dataplane_notices_fd(world.dp), .events = POLLIN};
+
+		poll(&p, 1, 10);
+		assert_true(dataplane_notices_drain(world.dp, on_notice, &s) >= 0);
+	}
+	pthread_join(waiter, NULL);
+	pthread_barrier_destroy(&start);
+	assert_true(dataplane_notices_drain(world.dp, on_notice, &s) >= 0);
+	for (int i = 0; i < RACERS; i++) {
+		assert_false(racers[i].failed);
+		if (ret_armed)
+			*ret_armed += racers[i].armed;
+	}
+	return s;
 }
 
-static void expect_one_notice(int round)
+/* One notice for each time that a bit was set, whoever set it and whoever saw it first. */
+static void test_watch_race(void **state)
 {
-	if (drain().n != 1)
-		bad_round = round;
-}
+	size_t size = WORLD_PORTS * sizeof(struct sp_machine);
+	struct sp_machine *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+				      dataplane_map_fd(world.dp, "machines"), 0);
+	unsigned int armed = 0;
+	struct seen s;
 
-static void unpark(void)
-{
-	dataplane_machine_unpark(world.dp, SLEEPER);
-}
-
-static void expect_three_parked(int round)
-{
-	if (drain().by_kind[SP_NOTICE_PARKED] != 3)
-		bad_round = round;
-}
-
-static void test_race(void **state)
-{
+	assert_ptr_not_equal(map, MAP_FAILED);
 	assert_int_equal(world_reset_machines(&world), 0);
 	drain();
-	race_all(&to_free, arm, expect_one_notice);
-	assert_int_equal(bad_round, -1);
-	race_all(&to_sleeper, unpark, expect_three_parked);
-	assert_int_equal(bad_round, -1);
+	s = race_all(&to_free, 1, &map[FREE].watch, &armed);
+	assert_true(armed > ROUNDS / 4);
+	assert_int_equal(s.by_kind[SP_NOTICE_TO] + !!(map[FREE].watch & SP_WATCH_TO), armed);
+	munmap(map, size);
+	assert_int_equal(world_reset_machines(&world), 0);
 }
 
-/* Together they get what one would: the burst, and no more than a frame in flight each. */
-#define BURST 500
-
-static uint32_t passed;
-
-static void nothing(void)
+/* Each place is given once. */
+static void test_park_race(void **state)
 {
+	uint64_t before = refused();
+	struct sp_machine m;
+	struct seen s;
+
+	drain();
+	set_park_max(SLEEPER, UINT32_MAX);
+	s = race_all(&to_sleeper, 100, NULL, NULL);
+	assert_int_equal(dataplane_machine_get(world.dp, SLEEPER, &m), 0);
+	assert_true(m.parked > 100);
+	assert_int_equal(m.parked, s.by_kind[SP_NOTICE_PARKED]);
+	assert_int_equal(m.parked + (refused() - before), RACERS * ROUNDS);
+	assert_int_equal(world_reset_machines(&world), 0);
 }
 
-static void count_passed(int round)
-{
-	struct sp_counter c;
-
-	assert_int_equal(dataplane_counter_get(world.dp, FREE, &c), 0);
-	passed = (uint32_t)c.rx_frames;
-}
+/* Several queues get together what one would: the burst. */
+#define BURST (ROUNDS / 2)
 
 static void test_police_race(void **state)
 {
 	/* So slow that what passes is the burst, and what a slow machine's clock adds. */
 	const struct dataplane_rate rate = {.frames_per_s = 1, .frames_burst = BURST};
 	const struct dataplane_rate none = {.frames_per_s = 0};
+	struct sp_counter c;
 
 	assert_int_equal(dataplane_counter_clear(world.dp, FREE), 0);
 	assert_int_equal(dataplane_police_set(world.dp, FREE, &rate), 0);
-	race_all(&from_free, nothing, count_passed);
+	race_all(&from_free, 1000, NULL, NULL);
 	assert_int_equal(dataplane_police_set(world.dp, FREE, &none), 0);
-	assert_in_range(passed, BURST, BURST + RACERS + 10);
+	assert_int_equal(dataplane_counter_get(world.dp, FREE, &c), 0);
+	assert_in_range(c.rx_frames, BURST, BURST + RACERS + 10);
+	assert_int_equal(c.rx_frames + c.drops, RACERS * ROUNDS);
 }
 
 /* --- frames that waited --- */
@@ -483,6 +544,13 @@ static void test_replay(void **state)
 	dst.ifindex = 0x7ffffff0;
 	assert_int_equal(dataplane_fdb_set(world.dp, 6, world_mac[M_M3], &dst), 0);
 	assert_int_equal(replay(&to_sleeper, 6, frame, &n), -EIO);
+	dst.ifindex = world.ifindex[W_ASLEEP];
+	assert_int_equal(dataplane_fdb_set(world.dp, 6, world_mac[M_M3], &dst), 0);
+	assert_int_equal(link_set_up(dst.ifindex, false), 0);
+	assert_int_equal(replay(&to_sleeper, 6, frame, &n), -EIO);
+	assert_int_equal(link_set_up(dst.ifindex, true), 0);
+	assert_int_equal(replay(&to_sleeper, 6, frame, &n), 0);
+	assert_int_equal(net_tap_recv(world.tap[W_ASLEEP], got, sizeof(got), 0), n);
 	dst = world_dst(&world, node_of(W_ASLEEP));
 	assert_int_equal(dataplane_fdb_set(world.dp, 6, world_mac[M_M3], &dst), 0);
 
@@ -557,7 +625,9 @@ int main(void)
 		cmocka_unit_test(test_active),
 		cmocka_unit_test(test_park),
 		cmocka_unit_test(test_notices_full),
-		cmocka_unit_test(test_race),
+		cmocka_unit_test(test_refused_takes_no_room),
+		cmocka_unit_test(test_watch_race),
+		cmocka_unit_test(test_park_race),
 		cmocka_unit_test(test_police_race),
 		cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_replay_moved),

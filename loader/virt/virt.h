@@ -70,7 +70,7 @@ struct virt_result {
 		      -ECANCELED (aborted), -ENODEV (no such domain), -ENOTCONN, -ESRCH (it is not
 		      in a state for that), -EBUSY, -EACCES, -EOPNOTSUPP, -ETIMEDOUT (libvirt waited
 		      too long for another call's end), -EIO for the rest */
-	char message[256];     /* libvirt's words, "" on success */
+	char message[256];     /* libvirt's words; on success "", or what the operator should know */
 	struct virt_info info; /* as far as it could be found out */
 	uint64_t libvirt_us;   /* spent within libvirt's calls */
 };

@@ -120,6 +120,13 @@ int call_fail(struct virt_call *c, virConnectPtr conn);
 int call_fail_with(struct virt_call *c, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* It does not matter that it failed. */
+static inline void call_forget(struct virt_call *c)
+{
+	c->error = 0;
+	c->message[0] = '\0';
+}
+
 static inline void domain_freep(virDomainPtr *dom)
 {
 	if (*dom)

@@ -119,7 +119,10 @@ struct virt_options {
 	unsigned int keepalive_s; /* a libvirtd that does not answer for three of these is gone */
 };
 
-/* Connects in the background; WORKERS must have both of libvirt's lanes. */
+/*
+ * Connects in the background; WORKERS must have both of libvirt's lanes. Of each, four threads are
+ * used at most: libvirtd takes no more requests of one connection.
+ */
 int virt_new(sd_event *event, struct workers *workers, const struct virt_options *options,
 	     const struct virt_callbacks *callbacks, void *arg, struct virt **ret);
 /* After the workers are gone. Nothing is called any more. */

@@ -203,7 +203,7 @@ static void submit_row(struct addition *a)
 
 static void answer_dry_run(struct addition *a, const struct virt_made *made)
 {
-	char uuid[37], mac[MAC_STRLEN];
+	char uuid[UUID_STRLEN], mac[MAC_STRLEN];
 
 	request_finish(a->request,
 		       json_pack("{s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:s?, s:s?, s:s?}", "dry_run",

@@ -31,15 +31,6 @@ struct machine *machine_of(struct daemon *d, struct request *request, const json
 
 /* --- how one looks --- */
 
-const char *uuid_format(const uint8_t u[SP_UUID_LEN], char ret[37])
-{
-	char *p = ret;
-
-	for (int i = 0; i < SP_UUID_LEN; i++)
-		p += snprintf(p, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", u[i]);
-	return ret;
-}
-
 static const char *start_name(enum store_start s)
 {
 	return s == START_CONNECT ? "connect" : s == START_TRAFFIC ? "traffic" : "manual";
@@ -91,7 +82,7 @@ static const char *reason(const struct machine *m)
 
 json_t *view_machine(const struct machine *m)
 {
-	char uuid[37], mac[MAC_STRLEN];
+	char uuid[UUID_STRLEN], mac[MAC_STRLEN];
 	uint64_t now = client_now_us();
 	json_t *j = json_pack(
 		"{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:b}",

@@ -28,7 +28,4 @@ struct machine *machine_of(struct daemon *d, struct request *request, const json
 /* A new reference. */
 json_t *view_machine(const struct machine *m);
 
-/* "52540077-..." Returns RET. */
-const char *uuid_format(const uint8_t uuid[SP_UUID_LEN], char ret[37]);
-
 #endif

@@ -10,12 +10,9 @@
 #include "virt/accel.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "virt/domain_internal.h"
 #include "virt/probe/mark.h"
@@ -146,19 +143,14 @@ static void start_probe(struct ask *a, virConnectPtr conn)
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	_cleanup_free_
 	char *xml = NULL;
-	char name[64];
-	uint64_t random = 0;
 
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-		random = (uint64_t)time(NULL);
-	snprintf(name, sizeof(name), "sallyport-probe-%016" PRIx64, random);
-	if (domain_build_probe(a->kernel, name, &xml) < 0) {
+	if (domain_build_probe(a->kernel, a->uuid, &xml) < 0) {
 		call_fail_with(&a->call, -ENOMEM, "out of memory");
 		return;
 	}
 	/* Whatever becomes of us, it goes with the connection. */
 	dom = virDomainCreateXML(conn, xml, VIR_DOMAIN_START_PAUSED | VIR_DOMAIN_START_AUTODESTROY);
-	if (!dom || virDomainGetUUID(dom, a->uuid) < 0)
+	if (!dom)
 		call_fail(&a->call, conn);
 }
 
@@ -188,7 +180,6 @@ static void ask_finish(struct virt_call *c)
 	struct accel *a = ask->accel;
 
 	if (ask->turn == a->turn && a->virt->up && !a->virt->stopping) {
-		memcpy(a->uuid, ask->uuid, sizeof(a->uuid));
 		a->probing = c->error == 0;
 		if (c->error < 0 && c->error != -ENOTCONN)
 			decide(a, VIRT_ACCEL_TCG, "no guest starts under KVM: %.180s", c->message);
@@ -216,6 +207,9 @@ void accel_begin(struct virt *v)
 	ask->accel = a;
 	ask->turn = a->turn;
 	snprintf(ask->kernel, sizeof(ask->kernel), "%s", v->probe_kernel);
+	/* Known before its first event comes. */
+	if (uuid_new(a->uuid) == 0)
+		memcpy(ask->uuid, a->uuid, sizeof(ask->uuid));
 	if (call_submit(v, LINE_SLOW, &ask->call) < 0)
 		free(ask);
 }

@@ -41,7 +41,7 @@ static int state_now(virDomainPtr dom)
  * libvirt throws an image that it cannot read away and boots instead: what was running is lost
  * without a word. So it is read first.
  */
-static int check_image(struct virt_call *c, virConnectPtr conn, virDomainPtr dom)
+static int check_image(struct virt_call *c, virConnectPtr conn, virDomainPtr dom, bool *ret_gone)
 {
 	char *xml, why[160];
 
@@ -54,8 +54,13 @@ static int check_image(struct virt_call *c, virConnectPtr conn, virDomainPtr dom
 	}
 	if (call_fail(c, conn) == -ENOTCONN)
 		return c->error;
+	if (c->error == -ESRCH || c->error == -ENOENT) {
+		*ret_gone = true; /* libvirt remembers one, and there is none */
+		call_forget(c);
+		return 0;
+	}
 	virt_words(c->message, why, sizeof(why));
-	return call_fail_with(c, c->error == -ENOENT ? -ENOENT : -EUCLEAN,
+	return call_fail_with(c, -EUCLEAN,
 			      "its saved image cannot be read (%s): discard it to boot anew", why);
 }
 
@@ -79,19 +84,19 @@ static int start_failed(struct virt_call *c, virConnectPtr conn, virDomainPtr do
 
 static int start(struct virt_call *c, virConnectPtr conn, virDomainPtr dom)
 {
-	bool saved;
+	bool saved, gone = false;
 
 	if (is_active(dom))
 		return call_fail_with(c, -EALREADY, "it runs already");
-	if (check_image(c, conn, dom) < 0)
+	if (check_image(c, conn, dom, &gone) < 0)
 		return c->error;
-	saved = virDomainHasManagedSaveImage(dom, 0) == 1;
+	saved = !gone && virDomainHasManagedSaveImage(dom, 0) == 1;
 	if (virDomainCreateWithFlags(dom, 0) < 0)
 		return start_failed(c, conn, dom, saved);
-	/* An image that somebody else made may say that it is to be paused. */
+	/* One that was saved while it was paused comes back so. */
 	if (saved && state_now(dom) == VIR_DOMAIN_PAUSED && virDomainResume(dom) < 0)
 		return call_fail(c, conn);
-	return 0;
+	return gone ? call_fail_with(c, 0, "its saved image was gone: it has been booted anew") : 0;
 }
 
 /* --- running and not --- */
@@ -126,7 +131,7 @@ static int shut_down(struct virt_call *c, virConnectPtr conn, virDomainPtr dom)
 		return 0;
 	if (call_fail(c, conn) != -EOPNOTSUPP && c->error != -EINVAL)
 		return c->error;
-	c->error = 0; /* a driver that knows one way only */
+	call_forget(c); /* a driver that knows one way only */
 	return virDomainShutdown(dom) < 0 ? call_fail(c, conn) : 0;
 }
 
@@ -135,7 +140,7 @@ static int destroy(struct virt_call *c, virConnectPtr conn, virDomainPtr dom)
 	if (!is_active(dom))
 		return 0;
 	if (virDomainDestroyFlags(dom, 0) < 0 && call_fail(c, conn) == -ESRCH)
-		c->error = 0; /* it was quicker */
+		call_forget(c); /* it was quicker */
 	return c->error;
 }
 
@@ -143,7 +148,9 @@ static int discard(struct virt_call *c, virConnectPtr conn, virDomainPtr dom)
 {
 	if (virDomainHasManagedSaveImage(dom, 0) == 0)
 		return 0;
-	return virDomainManagedSaveRemove(dom, 0) < 0 ? call_fail(c, conn) : 0;
+	if (virDomainManagedSaveRemove(dom, 0) < 0 && call_fail(c, conn) == -ENOENT)
+		call_forget(c); /* somebody was before us */
+	return c->error;
 }
 
 /* --- smaller and back --- */
@@ -262,7 +269,7 @@ static void act_run(struct virt_call *c, virConnectPtr conn)
 			return;
 		a->info.state = VIRT_ABSENT;
 		if (a->verb == VIRT_LOOK)
-			c->error = 0;
+			call_forget(c);
 		return;
 	}
 	act(a, conn, dom);
@@ -279,8 +286,7 @@ static void act_finish(struct virt_call *c)
 		save_forget(c->virt, a->save);
 	else
 		save_unref(a->save);
-	if (c->error < 0)
-		memcpy(result.message, c->message, sizeof(result.message));
+	memcpy(result.message, c->message, sizeof(result.message));
 	a->done(&result, a->arg);
 	free(a);
 }

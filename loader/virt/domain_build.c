@@ -53,24 +53,12 @@ static int check_spec(const struct domain_spec *s, const char *disk, char **ret_
 	return r;
 }
 
-/* What is WANTED, or a new one: version 4, variant 1 (RFC 4122, 4.4). */
-static int choose_uuid(const uint8_t wanted[SP_UUID_LEN], char ret[37])
+int uuid_new(uint8_t ret[SP_UUID_LEN])
 {
-	static const uint8_t none[SP_UUID_LEN];
-	uint8_t u[SP_UUID_LEN];
-
-	memcpy(u, wanted, sizeof(u));
-	if (memcmp(u, none, sizeof(u)) == 0) {
-		if (getrandom(u, sizeof(u), 0) != sizeof(u))
-			return -errno;
-		u[6] = (uint8_t)((u[6] & 0x0f) | 0x40);
-		u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
-	}
-	for (size_t i = 0, at = 0; i < sizeof(u); i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			ret[at++] = '-';
-		at += (size_t)snprintf(ret + at, 3, "%02x", u[i]);
-	}
+	if (getrandom(ret, SP_UUID_LEN, 0) != SP_UUID_LEN)
+		return -errno;
+	ret[6] = (uint8_t)((ret[6] & 0x0f) | 0x40);
+	ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
 	return 0;
 }
 
@@ -221,30 +209,38 @@ int domain_build(const struct domain_spec *spec, const char *disk, char **ret_xm
 {
 	struct xml_maker m = {};
 	xmlNodePtr root;
-	char uuid[37];
+	static const uint8_t none[SP_UUID_LEN];
+	uint8_t uuid[SP_UUID_LEN];
+	char text[UUID_STRLEN];
 	int r = check_spec(spec, disk, ret_error);
 
 	if (r < 0)
 		return r;
-	r = choose_uuid(spec->uuid, uuid);
+	memcpy(uuid, spec->uuid, sizeof(uuid));
+	if (memcmp(uuid, none, sizeof(uuid)) == 0)
+		r = uuid_new(uuid);
 	if (r < 0)
 		return xml_complain(ret_error, r, "no random number for a UUID");
+	uuid_format(uuid, text);
 	root = new_root("domain");
 	if (root)
-		fill(&m, root, spec, uuid, disk);
+		fill(&m, root, spec, text, disk);
 	r = root ? print_root(&m, root, ret_xml) : -ENOMEM;
 	return r < 0 ? xml_complain(ret_error, r, "out of memory") : 0;
 }
 
-int domain_build_probe(const char *kernel, const char *name, char **ret_xml)
+int domain_build_probe(const char *kernel, const uint8_t uuid[SP_UUID_LEN], char **ret_xml)
 {
 	struct xml_maker m = {};
 	xmlNodePtr root = new_root("domain"), node;
+	char name[64] = "sallyport-probe-", *text = name + strlen(name);
 
 	if (!root)
 		return -ENOMEM;
+	uuid_format(uuid, text);
 	xml_set(&m, root, "type", "kvm");
 	xml_add(&m, root, "name", name);
+	xml_add(&m, root, "uuid", text);
 	node = add_number(&m, root, "memory", 32);
 	xml_set(&m, node, "unit", "MiB");
 	add_number(&m, root, "vcpu", 1);
@@ -296,6 +292,7 @@ int volume_build(const char *name, uint64_t bytes, const char *base, const char 
 	xml_set(&m, node, "unit", "bytes");
 	node = xml_add(&m, root, "target", NULL);
 	add_with(&m, node, "format", "type", "qcow2");
+	xml_add(&m, node, "compat", "1.1");
 	node = xml_add(&m, root, "backingStore", NULL);
 	xml_add(&m, node, "path", base);
 	add_with(&m, node, "format", "type", base_format);

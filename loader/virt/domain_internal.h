@@ -91,8 +91,10 @@ int domain_current_kib(const char *xml, uint64_t *ret);
 
 /* --- domain_build.c --- */
 
+/* Version 4, variant 1 (RFC 4122, 4.4). */
+int uuid_new(uint8_t ret[SP_UUID_LEN]);
 /* The domain that is booted to find out whether KVM works. */
-int domain_build_probe(const char *kernel, const char *name, char **ret_xml);
+int domain_build_probe(const char *kernel, const uint8_t uuid[SP_UUID_LEN], char **ret_xml);
 
 /* --- descriptions of storage (storage_xml.c) --- */
 

@@ -93,19 +93,63 @@ int virt_errno(const virError *e)
 	return e->code == VIR_ERR_SYSTEM_ERROR ? of_errno(e->int1) : -EIO;
 }
 
+/* QEMU's own times of day, which libvirt quotes: "2026-11-26T13:27:04.391622Z ". */
+static size_t timestamp(const char *text)
+{
+	static const char form[] = "0000-00-00T00:00:00.000000Z ";
+	size_t i = 0;
+
+	for (; form[i]; i++) {
+		bool digit = text[i] >= '0' && text[i] <= '9';
+
+		if (form[i] == '0' ? !digit : text[i] != form[i])
+			return 0;
+	}
+	return i;
+}
+
+/* {"driver":...}: an argument of QEMU's, longer than what is said about it. */
+static size_t braces(const char *text)
+{
+	size_t i = 0;
+	int depth = 0;
+
+	if (text[0] != '{' || text[1] != '"')
+		return 0;
+	do {
+		depth += text[i] == '{' ? 1 : text[i] == '}' ? -1 : 0;
+		i++;
+	} while (depth > 0 && text[i]);
+	return depth == 0 ? i : 0;
+}
+
+/* Not within a character: 10xxxxxx goes on with one. */
+static void cut(char *text, size_t n)
+{
+	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	text[n] = '\0';
+}
+
 void virt_words(const char *text, char *ret, size_t size)
 {
-	size_t n = strnlen(text, size - 1);
+	size_t n = 0;
 
-	/* Not within a character: 10xxxxxx goes on with one. */
-	while (n > 0 && text[n] && ((unsigned char)text[n] & 0xc0) == 0x80)
-		n--;
-	memcpy(ret, text, n);
-	while (n > 0 && (ret[n - 1] == '\n' || ret[n - 1] == ' '))
-		n--;
-	ret[n] = '\0';
-	for (char *c = ret; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = ' ';
+	while (*text && n < size) {
+		size_t skip = timestamp(text);
+
+		if (skip == 0)
+			skip = braces(text);
+		text += skip;
+		if (skip == 0) {
+			ret[n++] = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
+			text++;
+		}
 	}
+	if (n == size)
+		cut(ret, size - 1);
+	else
+		ret[n] = '\0';
+	for (n = strlen(ret); n > 0 && ret[n - 1] == ' '; n--)
+		ret[n - 1] = '\0';
 }

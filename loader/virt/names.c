@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What are states, verbs and events called? */
+#include <stdio.h>
+
 #include "virt/virt.h"
 
 const char *virt_state_name(enum virt_state state)
@@ -37,4 +39,13 @@ const char *virt_event_name(enum virt_event event)
 	};
 
 	return event <= VIRT_EV_UNDEFINED ? names[event] : "unknown";
+}
+
+const char *uuid_format(const uint8_t u[SP_UUID_LEN], char ret[UUID_STRLEN])
+{
+	char *p = ret;
+
+	for (int i = 0; i < SP_UUID_LEN; i++)
+		p += snprintf(p, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", u[i]);
+	return ret;
 }

@@ -112,8 +112,8 @@ int save_run(struct virt_call *c, virConnectPtr conn, virDomainPtr dom, struct s
 
 	if (!begin(s))
 		return call_fail_with(c, -ECANCELED, "the save was aborted before it began");
-	/* Whoever starts it again wants it to run, also where it was paused before. */
-	r = virDomainManagedSave(dom, VIR_DOMAIN_SAVE_RUNNING);
+	/* Not VIR_DOMAIN_SAVE_RUNNING: where the save fails, that resumes one that was paused. */
+	r = virDomainManagedSave(dom, 0);
 	if (r < 0)
 		call_fail(c, conn);
 	if (end(s) && r < 0 && c->error != -ENOTCONN)
@@ -190,8 +190,7 @@ int save_abort(struct virt_call *c, virConnectPtr conn, virDomainPtr dom, struct
 	} while (r < 0 && r != -ENOTCONN && wait_phase(s, SAVE_RUNS, TRY_AGAIN_MS) == SAVE_RUNS);
 	if (r == -ENOTCONN)
 		return r;
-	c->error = 0;
-	c->message[0] = '\0';
+	call_forget(c);
 	if (wait_phase(s, SAVE_RUNS, ABORTED_WITHIN_MS) == SAVE_RUNS)
 		return call_fail_with(c, -ETIMEDOUT, "libvirt has not ended the save within %d s",
 				      ABORTED_WITHIN_MS / 1000);

@@ -20,6 +20,10 @@
 struct virt;
 struct workers;
 
+#define UUID_STRLEN 37
+/* "f9824e26-7477-4af4-ae2f-968edcc2610c". Returns RET. */
+const char *uuid_format(const uint8_t uuid[SP_UUID_LEN], char ret[UUID_STRLEN]);
+
 /* How a domain is. */
 enum virt_state {
 	VIRT_UNKNOWN, /* not asked yet, or no connection */
@@ -70,7 +74,7 @@ struct virt_result {
 		      -ECANCELED (aborted), -ENODEV (no such domain), -ENOTCONN, -ESRCH (it is not
 		      in a state for that), -EBUSY, -EACCES, -EOPNOTSUPP, -ETIMEDOUT (libvirt waited
 		      too long for another call's end), -EIO for the rest */
-	char message[256];     /* libvirt's words, "" on success */
+	char message[256]; /* libvirt's words; on success "", or what the operator should know */
 	struct virt_info info; /* as far as it could be found out */
 	uint64_t libvirt_us;   /* spent within libvirt's calls */
 };
@@ -119,7 +123,10 @@ struct virt_options {
 	unsigned int keepalive_s; /* a libvirtd that does not answer for three of these is gone */
 };
 
-/* Connects in the background; WORKERS must have both of libvirt's lanes. */
+/*
+ * Connects in the background; WORKERS must have both of libvirt's lanes. Of each, four threads are
+ * used at most: libvirtd takes no more requests of one connection.
+ */
 int virt_new(sd_event *event, struct workers *workers, const struct virt_options *options,
 	     const struct virt_callbacks *callbacks, void *arg, struct virt **ret);
 /* After the workers are gone. Nothing is called any more. */

@@ -15,9 +15,9 @@
 
 /*
  * libvirtd reads nothing from a connection that has five requests under way (max_client_requests
- * of libvirtd.conf), the answers to its keepalive included: one that saves five big machines
- * would seem to be dead. So at most four at a time, and what takes seconds has a connection of
- * its own.
+ * of libvirtd.conf), our answers to its keepalive included, and takes it for dead after half a
+ * minute: seen with eight saves that took longer. So at most four at a time, and what takes seconds
+ * has a connection of its own.
  */
 #define LINE_CALLS_MAX 4
 
@@ -120,6 +120,13 @@ int call_fail(struct virt_call *c, virConnectPtr conn);
 int call_fail_with(struct virt_call *c, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* It does not matter that it failed. */
+static inline void call_forget(struct virt_call *c)
+{
+	c->error = 0;
+	c->message[0] = '\0';
+}
+
 static inline void domain_freep(virDomainPtr *dom)
 {
 	if (*dom)
@@ -135,7 +142,7 @@ int call_find(struct virt_call *c, virConnectPtr conn, const uint8_t uuid[SP_UUI
 
 /* The errno that says best what libvirt's error E is about. */
 int virt_errno(const virError *e);
-/* libvirt's words on one line, cut at a character's border. */
+/* libvirt's words on one line, without what QEMU says too much, cut at a character's border. */
 void virt_words(const char *text, char *ret, size_t size);
 
 #endif

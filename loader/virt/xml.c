@@ -143,11 +143,13 @@ int xml_number(const char *text, uint64_t max, uint64_t *ret)
 	if (!*text)
 		return -EINVAL;
 	for (; *text; text++) {
+		uint64_t digit = (uint64_t)(*text - '0');
+
 		if (*text < '0' || *text > '9')
 			return -EINVAL;
-		if (value > (max - (uint64_t)(*text - '0')) / 10)
+		if (digit > max || value > (max - digit) / 10)
 			return -EINVAL;
-		value = value * 10 + (uint64_t)(*text - '0');
+		value = value * 10 + digit;
 	}
 	*ret = value;
 	return 0;

@@ -9,6 +9,7 @@ process is gone. Version 1, version 2 and both together.
 import contextlib
 import errno
 import os
+import time
 
 from . import worlds
 
@@ -117,6 +118,18 @@ def _is_stale(name):
     return name.startswith(PREFIX) and number.isdigit() and not os.path.exists(f"/proc/{number}")
 
 
+def _remove(path, timeout=3):
+    """A process that has ended may still be in it for a moment."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return _remove_tree(path)
+        except OSError as e:
+            if e.errno != errno.EBUSY or time.monotonic() > deadline:
+                return None
+        time.sleep(0.02)
+
+
 def remove(name):
     """On the host, after the end of all that was in it; and what a killed script left."""
     for root in _roots():
@@ -128,14 +141,13 @@ def remove(name):
             raise
         for entry in entries:
             if entry == name or _is_stale(entry):
-                with contextlib.suppress(OSError):
-                    _remove_tree(f"{root}/{entry}")
+                _remove(f"{root}/{entry}")
 
 
-def left():
-    """Names of groups of tests, for the leak check."""
+def left(name):
+    """Where there still is a group NAME."""
     found = set()
     for root in _roots():
         with contextlib.suppress(OSError):
-            found |= {f"cgroup {root}/{e}" for e in os.listdir(root) if e.startswith(PREFIX)}
+            found |= {f"cgroup {root}/{e}" for e in os.listdir(root) if e == name}
     return found

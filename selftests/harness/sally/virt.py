@@ -65,15 +65,16 @@ def guest_files():
 
 
 class Libvirt:
-    def __init__(self, name="host", kvm=False, ns=net.HOST, address=None, log_level=3):
+    def __init__(self, name="host", kvm=False, ns=net.HOST, address=None, log_level=3, disk="2g"):
+        """ADDRESS: it also listens there, for migrations. DISK: what its /var/lib/libvirt has."""
         self.name, self.kvm, self.ns, self.address, self.log_level = name, kvm, ns, address, log_level
         self.dir = f"{worlds.STATE}/libvirt-{name}"
         self.socket = f"{self.dir}/run/libvirt-sock"
         self.uri = f"qemu+unix:///system?socket={self.socket}"
         self.process = None
-        self.groups = 0
         for d in (*DIRS, "dev", "cgroup"):
             os.makedirs(f"{self.dir}/{d}", exist_ok=True)
+        worlds.mount("lib", self.dir + "/lib", "tmpfs", data=f"mode=755,size={disk}")
         # QEMU, which is nobody's friend here, walks through these.
         os.chmod(self.dir, 0o755)
         self._configure()
@@ -127,7 +128,7 @@ class Libvirt:
             raise
 
     def _furnish(self):
-        cgroups.enter(self.dir + "/cgroup", f"{worlds.cgroup}/{self.name}-{self.groups}")
+        cgroups.enter(self.dir + "/cgroup", f"{worlds.cgroup}/{self.name}")
         worlds.unshare(worlds.CLONE_NEWNS | CLONE_NEWUTS)
         socket.sethostname(self.name)
         worlds.mount("none", "/", None, worlds.MS_REC_PRIVATE)
@@ -154,7 +155,6 @@ class Libvirt:
         """Until its socket answers."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.dir}/run/libvirtd.pid")
-        self.groups += 1
         argv = ["/usr/sbin/libvirtd", "-f", "/etc/libvirt/libvirtd.conf", "-p", "/run/libvirt/libvirtd.pid"]
         if self.address:
             argv.insert(1, "--listen")

@@ -172,7 +172,7 @@ def _host_things():
         things.add("pin /sys/fs/bpf/sallyport")
     if os.path.exists(STATE):
         things.add("directory " + STATE)
-    return things | cgroups.left()
+    return things | cgroups.left(cgroup)
 
 
 def leaks(spaces, before):
@@ -182,6 +182,7 @@ def leaks(spaces, before):
     while left and time.monotonic() < deadline:
         time.sleep(0.05)
         left = _members(spaces)
+    cgroups.remove(cgroup)
     return ["process " + p for p in left] + sorted(_host_things() - before)
 
 
@@ -224,7 +225,6 @@ def run(fn, *args):
             continue
     with os.fdopen(r) as f:
         spaces = f.read().split()
-    cgroups.remove(cgroup)  # its processes are gone
     left = leaks(spaces, before) if spaces else ["no world was made"]
     return Outcome(status, left, status == 130)
 

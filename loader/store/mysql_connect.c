@@ -358,7 +358,8 @@ static int set_if_known(struct mysql_store *s, const char *sql)
  */
 static int set_session(struct mysql_store *s)
 {
-	unsigned int wait_s = s->base.timeout_ms / 1000;
+	/* InnoDB looks once a second: its answer shall come before the deadline. */
+	unsigned int wait_s = s->base.timeout_ms < 3000 ? 1 : s->base.timeout_ms / 1000 - 1;
 	char sql[384];
 	int r;
 
@@ -366,7 +367,7 @@ static int set_session(struct mysql_store *s)
 		 "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,"
 		 "ERROR_FOR_DIVISION_BY_ZERO', time_zone = '+00:00', autocommit = 1, "
 		 "innodb_lock_wait_timeout = %u, lock_wait_timeout = %u",
-		 wait_s ? wait_s : 1, wait_s ? wait_s : 1);
+		 wait_s, wait_s);
 	r = mysql_plain(s, sql);
 	r = r ?: mysql_plain(s, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
 	r = r ?: set_if_known(s, "SET SESSION wsrep_sync_wait = 7");

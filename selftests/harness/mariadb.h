@@ -32,5 +32,7 @@ void mariadb_free(struct mariadb *m);
 void mariadb_sql(const struct mariadb *m, const char *database, const char *sql);
 /* The number that SQL gives. */
 long long mariadb_number(const struct mariadb *m, const char *database, const char *sql);
+/* End every connection to DATABASE, and wait until they are gone. */
+void mariadb_kill_connections(const struct mariadb *m, const char *database);
 
 #endif

@@ -99,10 +99,16 @@ static inline int setup_mysql(void **state)
 	return -1;
 }
 
+static inline void kill_connections(void)
+{
+	mariadb_kill_connections(&fixture_server, fixture_database);
+}
+
 static inline int teardown_mysql(void **state)
 {
 	char sql[64];
 
+	kill_connections(); /* a test that failed has left some */
 	snprintf(sql, sizeof(sql), "DROP DATABASE %s", fixture_database);
 	mariadb_sql(&fixture_server, NULL, sql);
 	return 0;

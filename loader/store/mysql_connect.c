@@ -251,12 +251,13 @@ static void set_options(const struct mysql_store *s, MYSQL *my, const struct mys
 {
 	/* "localhost" shall not mean a socket where a host was named. */
 	unsigned int protocol = h->name ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET;
-	unsigned int no = 0;
+	unsigned int no = 0, longest = s->base.timeout_ms / 1000 + 1;
 
 	mysql_options(my, MYSQL_OPT_PROTOCOL, &protocol);
 	mysql_options(my, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
-	mysql_options(my, MYSQL_OPT_READ_TIMEOUT, &seconds); /* of the handshake */
-	mysql_options(my, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+	/* The watchdog is sooner; this is for what it does not see of the handshake. */
+	mysql_options(my, MYSQL_OPT_READ_TIMEOUT, &longest);
+	mysql_options(my, MYSQL_OPT_WRITE_TIMEOUT, &longest);
 	mysql_options(my, MYSQL_OPT_LOCAL_INFILE, &no); /* no server shall read our files */
 	mysql_options(my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
 	set_tls(s, my);

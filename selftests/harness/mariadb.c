@@ -72,7 +72,9 @@ static int guard(struct mariadb *m)
 		return -errno;
 	m->guardian = fork();
 	if (m->guardian == 0) {
-		close(fds[1]);
+		/* Another server's guardian must not be kept alive by this one. */
+		close_range(3, (unsigned int)fds[0] - 1, 0);
+		close_range((unsigned int)fds[0] + 1, ~0U, 0);
 		setsid(); /* a terminal's signals are not for it */
 		while (read(fds[0], &c, 1) < 0)
 			;
@@ -93,6 +95,7 @@ int mariadb_new(struct mariadb *m)
 			   (char *)"--auth-root-authentication-method=normal",
 			   (char *)"--skip-test-db",
 			   (char *)"--skip-name-resolve",
+			   (char *)"--innodb-log-file-size=8M",
 			   geteuid() == 0 ? (char *)"--user=root" : NULL,
 			   NULL};
 	int status;
@@ -209,6 +212,17 @@ void mariadb_stop(struct mariadb *m)
 void mariadb_kill(struct mariadb *m)
 {
 	end(m, SIGKILL);
+}
+
+void mariadb_pause(struct mariadb *m)
+{
+	kill(m->pid, SIGSTOP);
+	waitpid(m->pid, NULL, WUNTRACED); /* until all its threads stand still */
+}
+
+void mariadb_resume(struct mariadb *m)
+{
+	kill(m->pid, SIGCONT);
 }
 
 void mariadb_free(struct mariadb *m)

@@ -25,6 +25,9 @@ int mariadb_start(struct mariadb *m);
 /* Let it end as it does when told; or kill it. */
 void mariadb_stop(struct mariadb *m);
 void mariadb_kill(struct mariadb *m);
+/* It hangs, until it is resumed. */
+void mariadb_pause(struct mariadb *m);
+void mariadb_resume(struct mariadb *m);
 /* Stop, and remove all. */
 void mariadb_free(struct mariadb *m);
 

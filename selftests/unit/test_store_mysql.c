@@ -355,7 +355,7 @@ static void test_hung(void **state)
 
 	add_user(s, "a", &u);
 	x = a_session(&u, 2);
-	kill(fixture_server.pid, SIGSTOP);
+	mariadb_pause(&fixture_server);
 	t = now();
 	assert_int_equal(store_session_begin(s, &x, 9), -ETIMEDOUT);
 	t = now() - t;
@@ -366,7 +366,7 @@ static void test_hung(void **state)
 	assert_int_equal(store_user_get(s, "a", &u), -ETIMEDOUT);
 	t = now() - t;
 	assert_true(t < 1.6);
-	kill(fixture_server.pid, SIGCONT);
+	mariadb_resume(&fixture_server);
 	assert_int_equal(store_user_get(s, "a", &u), 0);
 	assert_int_equal(foreign_number("SELECT count(*) FROM session"), 0);
 	assert_int_equal(store_session_begin(s, &x, 9), 0);

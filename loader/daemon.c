@@ -86,16 +86,21 @@ void daemon_audit(struct daemon *d, uid_t uid, const char *what, const char *obj
 
 static int open_store(struct daemon *d)
 {
-	const struct store_options o = {.path = d->config->store_path,
-					.timeout_ms = d->config->store_timeout_ms};
+	struct store_options o;
 	_cleanup_free_
 	char *error = NULL;
-	int r = store_open(&o, &d->store, &error);
+	int r;
 
-	if (r < 0)
+	config_store_options(d->config, &o);
+	r = store_open(&o, &d->store, &error);
+	if (r < 0) {
 		log_event(LOG_ERR, "the store cannot be opened", "ERROR",
 			  error ? error : strerror(-r), NULL);
-	return r;
+		return r;
+	}
+	d->store_name = strdup(store_describe(d->store));
+	log_event(LOG_INFO, "store", "STORE", store_describe(d->store), NULL);
+	return d->store_name ? 0 : -ENOMEM;
 }
 
 static int open_dataplane(struct daemon *d)
@@ -312,6 +317,7 @@ struct daemon *daemon_free(struct daemon *d)
 	sd_event_unref(d->event);
 	config_free(d->config);
 	free(d->store_error);
+	free(d->store_name);
 	free(d);
 	return NULL;
 }
@@ -364,6 +370,38 @@ static void add_instances(struct daemon *d)
 	}
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Which server, and as whom; not the password, which is read at each connect. */
+static bool same_database(const struct config *a, const struct config *b)
+{
+	return same_text(a->store_hosts, b->store_hosts) &&
+	       same_text(a->store_socket, b->store_socket) &&
+	       same_text(a->store_user, b->store_user) &&
+	       same_text(a->store_database, b->store_database) &&
+	       same_text(a->store_password_file, b->store_password_file) &&
+	       same_text(a->store_password_credential, b->store_password_credential);
+}
+
+static bool same_tls(const struct config *a, const struct config *b)
+{
+	return a->store_tls == b->store_tls && same_text(a->store_tls_ca, b->store_tls_ca) &&
+	       same_text(a->store_tls_cert, b->store_tls_cert) &&
+	       same_text(a->store_tls_key, b->store_tls_key);
+}
+
+static bool same_mapping(const struct config *a, const struct config *b)
+{
+	return same_text(a->map_table, b->map_table) && same_text(a->map_name, b->map_name) &&
+	       same_text(a->map_password, b->map_password) &&
+	       same_text(a->map_disabled, b->map_disabled) &&
+	       same_text(a->map_address, b->map_address) &&
+	       same_text(a->map_address6, b->map_address6);
+}
+
 static void warn_restart(const struct config *a, const struct config *b)
 {
 	const struct {
@@ -372,7 +410,13 @@ static void warn_restart(const struct config *a, const struct config *b)
 	} checks[] = {
 		{"[daemon] socket", strcmp(a->socket, b->socket) == 0},
 		{"[daemon] workers", a->workers == b->workers},
+		{"[store] type", a->store_mysql == b->store_mysql},
 		{"[store] path", strcmp(a->store_path, b->store_path) == 0},
+		{"[store] server", same_text(a->store_server, b->store_server)},
+		{"[store] hosts, socket, user, database, password-file, password-credential",
+		 same_database(a, b)},
+		{"[store] tls, tls-ca, tls-cert, tls-key", same_tls(a, b)},
+		{"[store] user-table and its columns", same_mapping(a, b)},
 		{"[store] timeout", a->store_timeout_ms == b->store_timeout_ms},
 		{"[dataplane] max-bindings", a->max_bindings == b->max_bindings},
 		{"[dataplane] max-ports", a->max_ports == b->max_ports},

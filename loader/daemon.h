@@ -52,6 +52,7 @@ struct daemon {
 	bool restoring;
 	uint64_t started_us;
 	char *store_error; /* of the last call that failed; NULL: it works */
+	char *store_name;  /* as it was opened: store_describe() */
 };
 
 /*

@@ -132,7 +132,7 @@ static void fail_request(struct store_job *j)
 static bool is_store_trouble(int r)
 {
 	return r == -EIO || r == -ENOSPC || r == -EUCLEAN || r == -EACCES || r == -EROFS ||
-	       r == -ENOMEM;
+	       r == -ENOMEM || r == -EPERM || r == -ETIMEDOUT || r == -ENOTCONN;
 }
 
 static void store_done(struct job *job)

@@ -56,7 +56,7 @@ static int add_host(struct mysql_store *s, const char *name, unsigned int port)
 {
 	struct mysql_host *h = &s->hosts[s->n_hosts];
 
-	if (s->n_hosts == MYSQL_HOSTS_MAX)
+	if (s->n_hosts == STORE_HOSTS_MAX)
 		return -E2BIG;
 	if (!keep(&h->name, name))
 		return -ENOMEM;

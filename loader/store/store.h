@@ -137,6 +137,7 @@ struct store_mysql {
 	bool tls;
 };
 
+#define STORE_HOSTS_MAX 16
 #define STORE_HOST_MAX 256
 #define STORE_MYSQL_PORT 3306
 /*

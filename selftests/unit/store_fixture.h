@@ -37,7 +37,7 @@ static bool fixture_is_mysql;
 static inline int setup(void **state)
 {
 	fixture_is_mysql = false;
-	strcpy(dir, "/tmp/sp-store-XXXXXX");
+	strcpy(dir, "/dev/shm/sp-store-XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(path, sizeof(path), "%s/db", dir);

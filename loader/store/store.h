@@ -27,6 +27,8 @@
 
 struct store;
 
+#define STORE_VERSION 3 /* of the schema */
+
 #define STORE_HASH_MAX 384 /* crypt(5): CRYPT_OUTPUT_SIZE */
 
 struct store_user {

@@ -259,8 +259,8 @@ install: compile ## install below DESTDIR and PREFIX
 	$(Q)install -m 644 completion/sallyport.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sallyport
 	$(Q)install -m 644 README.md docs/*.md docs/*.example $(DESTDIR)$(PREFIX)/share/doc/sallyport/
 	$(Q)for u in service socket; do $(render) systemd/sallyportd.$$u.in > $(DESTDIR)$(UNITDIR)/sallyportd.$$u; done
-	$(Q)$(render) 'systemd/openvpn-server@.service.d-sallyport.conf.in' > \
-		$(DESTDIR)$(PREFIX)/share/doc/sallyport/openvpn-server@.service.d-sallyport.conf
+	$(Q)for d in openvpn-server@.service.d-sallyport.conf sallyportd.service.d-database.conf; do \
+		$(render) systemd/$$d.in > $(DESTDIR)$(PREFIX)/share/doc/sallyport/$$d; done
 	$(Q)$(render) systemd/sallyport.sysusers.in > $(DESTDIR)$(PREFIX)/lib/sysusers.d/sallyport.conf
 	$(Q)$(render) systemd/sallyport.tmpfiles.in > $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sallyport.conf
 	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/sallyport/sallyportd.conf || \

@@ -44,7 +44,7 @@ ENFORCED = {"CapabilityBoundingSet", "NoNewPrivileges", "SystemCallFilter", "Sys
 WITHOUT = {"Type", "ExecStart", "ExecReload", "Restart", "RestartSec", "WatchdogSec", "StateDirectory",
            "StateDirectoryMode", "RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve",
            "UMask", "LimitNOFILE", "TasksMax", "RestrictSUIDSGID", "LockPersonality", "RestrictRealtime",
-           "IPAddressDeny", "ProtectHome", "PrivateTmp", "PrivateIPC", "KeyringMode", "DevicePolicy",
+           "IPAddressDeny", "IPAddressAllow", "ProtectHome", "PrivateTmp", "PrivateIPC", "KeyringMode", "DevicePolicy",
            "DeviceAllow", "ProtectClock", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules",
            "ProtectProc", "ReadOnlyPaths", "InaccessiblePaths"}
 

@@ -31,6 +31,9 @@ endif
 
 LIB_SRC    := $(wildcard lib/*.c)
 LOADER_SRC := $(filter-out loader/main.c,$(wildcard loader/*.c loader/*/*.c))
+# What the command shares with the daemon: the store itself, and the configuration that names it.
+STORE_SRC  := $(wildcard loader/store/*.c loader/config*.c) loader/log.c loader/request.c \
+	loader/machine/ladder.c
 CTL_SRC    := $(wildcard ctl/*.c)
 HOOKS      := sallyport-auth sallyport-connect sallyport-disconnect sallyport-learn-address
 HOOK_COMMON := $(filter-out $(HOOKS:%=hooks/%.c) hooks/plugin.c,$(wildcard hooks/*.c))
@@ -76,6 +79,8 @@ STD := -std=gnu11 $(WARN)
 LIB_LIBS    := -ljansson
 LOADER_PKG  := libbpf libsystemd sqlite3 mysqlclient libcrypt libnl-3.0 libnl-route-3.0 jansson inih \
 	libvirt libxml-2.0 libmicrohttpd
+STORE_PKG   := sqlite3 mysqlclient inih libsystemd
+STORE_LIBS   = $(shell $(PKG_CONFIG) --libs $(STORE_PKG)) -lpthread
 LOADER_LIBS = $(shell $(PKG_CONFIG) --libs $(LOADER_PKG)) -lelf -lz -lpthread
 CPPFLAGS    += $(shell $(PKG_CONFIG) --cflags $(LOADER_PKG) 2>/dev/null)
 
@@ -120,6 +125,7 @@ $(O)/pic/%.o: %.c
 
 $(O)/libsallyport.a: $(call obj,$(LIB_SRC))
 $(O)/libloader.a: $(call obj,$(LOADER_SRC))
+$(O)/libstore.a: $(call obj,$(STORE_SRC))
 $(O)/libhook.a: $(call obj,$(HOOK_COMMON))
 $(O)/libctl.a: $(call obj,$(filter-out ctl/main.c,$(CTL_SRC)))
 $(O)/libharness.a: $(call obj,$(HARNESS_SRC))
@@ -131,9 +137,9 @@ $(O)/sallyportd: $(call obj,loader/main.c) $(O)/libloader.a $(O)/libsallyport.a
 	$(say) LD $(@F)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LOADER_LIBS) $(LIB_LIBS)
 
-$(O)/sallyport: $(call obj,ctl/main.c) $(O)/libctl.a $(O)/libsallyport.a
+$(O)/sallyport: $(call obj,ctl/main.c) $(O)/libctl.a $(O)/libstore.a $(O)/libsallyport.a
 	$(say) LD $(@F)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs libbpf libsystemd) -lelf -lz
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(STORE_LIBS) $(LIB_LIBS) $(shell $(PKG_CONFIG) --libs libbpf) -lelf -lz
 
 $(HOOK_BIN): $(O)/hooks/%: $(O)/obj/hooks/%.o $(O)/libhook.a $(O)/libsallyport.a
 	$(say) LD $(@F)
@@ -269,8 +275,8 @@ install: compile ## install below DESTDIR and PREFIX
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/doc/sallyport/grafana
 	$(Q)install -m 644 docs/grafana/*.json $(DESTDIR)$(PREFIX)/share/doc/sallyport/grafana/
 	$(Q)for u in service socket; do $(render) systemd/sallyportd.$$u.in > $(DESTDIR)$(UNITDIR)/sallyportd.$$u; done
-	$(Q)$(render) 'systemd/openvpn-server@.service.d-sallyport.conf.in' > \
-		$(DESTDIR)$(PREFIX)/share/doc/sallyport/openvpn-server@.service.d-sallyport.conf
+	$(Q)for d in openvpn-server@.service.d-sallyport.conf sallyportd.service.d-database.conf; do \
+		$(render) systemd/$$d.in > $(DESTDIR)$(PREFIX)/share/doc/sallyport/$$d; done
 	$(Q)$(render) systemd/sallyport.sysusers.in > $(DESTDIR)$(PREFIX)/lib/sysusers.d/sallyport.conf
 	$(Q)$(render) systemd/sallyport.tmpfiles.in > $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sallyport.conf
 	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/sallyport/sallyportd.conf || \

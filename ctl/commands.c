@@ -41,6 +41,11 @@ const struct ctl_option ctl_globals[] = {
 		"password-stdin", 0, NULL, "take the password from standard input"                 \
 	}
 
+#define CONFIG                                                                                     \
+	{                                                                                          \
+		"config", 'c', "FILE", "the daemon's configuration file"                           \
+	}
+
 const struct ctl_command ctl_commands[] = {
 	{"user", "add", "NAME", "make a user with a segment of its own",
 	 OPTIONS(PASSWORD, {"no-password", 0, NULL, "no password: the certificate alone"}, LIMITS),
@@ -119,10 +124,21 @@ const struct ctl_command ctl_commands[] = {
 	 NULL, cmd_trace},
 	{NULL, "metrics", "", "all numbers, as Prometheus reads them", NULL, cmd_metrics},
 	{NULL, "doctor", "", "what is in order on this host, and what to do about the rest",
-	 OPTIONS({"config", 'c', "FILE", "the daemon's configuration file"}), cmd_doctor},
+	 OPTIONS(CONFIG), cmd_doctor},
 	{NULL, "audit", "", "who did what, the latest last",
 	 OPTIONS({"limit", 0, "N", "how many entries (100)"}), cmd_audit},
 	{NULL, "reload", "", "make the daemon read its configuration again", NULL, cmd_reload},
+	{"store", "init", "", "make the store that the configuration names; no daemon is asked",
+	 OPTIONS(CONFIG), cmd_store_init},
+	{"store", "check", "", "whether every row is in order, each reference and each claim",
+	 OPTIONS(CONFIG), cmd_store_check},
+	{"store", "migrate", "", "bring an older store up to date; stop sallyportd first",
+	 OPTIONS(CONFIG), cmd_store_migrate},
+	{"store", "copy", "", "copy a store into an empty one; stop sallyportd first",
+	 OPTIONS({"from", 0, "FILE", "the configuration that names the one (the daemon's)"},
+		 {"to", 0, "FILE", "the configuration that names the other; required"},
+		 {"force", 0, NULL, "although servers use it"}),
+	 cmd_store_copy},
 	{NULL, "version", "", "versions of this program and of the daemon", NULL, cmd_version},
 	{NULL, "help", "[COMMAND] [SUBCOMMAND]", "explain a command",
 	 OPTIONS({"list", 0, NULL, "everything that can be typed, for programs"}), cmd_help},

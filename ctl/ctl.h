@@ -10,9 +10,9 @@
 /* Exit codes. Documented: scripts rely on them. */
 enum ctl_code {
 	CTL_OK = 0,
-	CTL_FAILED = 1,	     /* the daemon refused or failed; doctor: something is wrong */
-	CTL_USAGE = 2,	     /* the command line is wrong; nothing was asked */
-	CTL_UNREACHABLE = 3, /* the daemon did not answer */
+	CTL_FAILED = 1, /* the daemon refused or failed; doctor, store check: something is wrong */
+	CTL_USAGE = 2,	/* the command line is wrong; nothing was asked */
+	CTL_UNREACHABLE = 3, /* the daemon, or for store commands the database, did not answer */
 };
 
 /* The global options. */
@@ -94,6 +94,10 @@ CTL_COMMAND(cmd_doctor);
 CTL_COMMAND(cmd_audit);
 CTL_COMMAND(cmd_reload);
 CTL_COMMAND(cmd_version);
+CTL_COMMAND(cmd_store_init);
+CTL_COMMAND(cmd_store_check);
+CTL_COMMAND(cmd_store_migrate);
+CTL_COMMAND(cmd_store_copy);
 CTL_COMMAND(cmd_help);
 
 #endif

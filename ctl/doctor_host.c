@@ -116,6 +116,12 @@ static void check_store(struct doctor *d)
 		doctor_add(d, DOCTOR_FAIL, "store",
 			   "users cannot connect until it is in order: see the journal", "%s",
 			   field_text(store, "error"));
+	if (strcmp(field_text(store, "type"), "mysql") == 0) {
+		if (json_is_true(json_object_get(store, "ok")))
+			doctor_add(d, DOCTOR_OK, "store", NULL, "%s",
+				   field_text(store, "description"));
+		return;
+	}
 	if (stat(path, &s) < 0) {
 		/* before the first start there is none */
 		doctor_add(d, errno == ENOENT && !d->status ? DOCTOR_OK : DOCTOR_WARN, "store",

@@ -59,9 +59,10 @@ void help_print(FILE *f, const struct ctl_command *command)
 	}
 	print_options(f, "Options of every command:", ctl_globals);
 	if (!command)
-		fputs("\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon is "
-		      "not "
-		      "reachable.\nsallyport help COMMAND tells more; sallyport(8) all.\n",
+		fputs("\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon (or "
+		      "the "
+		      "database) is not reachable.\nsallyport help COMMAND tells more; "
+		      "sallyport(8) all.\n",
 		      f);
 }
 

@@ -37,7 +37,7 @@ static void print_store(const json_t *store)
 {
 	bool ok = json_is_true(json_object_get(store, "ok"));
 
-	text_line(stdout, "store      %s%s%s", field_text(store, "path"),
+	text_line(stdout, "store      %s%s%s", field_text(store, "description"),
 		  ok ? " ok" : " FAILED: ", ok ? "" : field_text(store, "error"));
 }
 

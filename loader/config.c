@@ -30,8 +30,26 @@ static const struct config_key keys[] = {
 	K("daemon", "admin-group", KEY_GROUP, admin_gid, 0, 0),
 	K("daemon", "log-level", KEY_LEVEL, log_level, 0, 0),
 	K("daemon", "workers", KEY_UINT, workers, 1, 16),
+	K("store", "type", KEY_STORE, store_mysql, 0, 0),
 	K("store", "path", KEY_PATH, store_path, 1, 1023),
 	K("store", "timeout", KEY_UINT, store_timeout_ms, 100, 60000),
+	K("store", "server", KEY_TEXT, store_server, 1, SP_SERVER_MAX - 1),
+	K("store", "hosts", KEY_TEXT, store_hosts, 1, 1023),
+	K("store", "socket", KEY_PATH, store_socket, 1, 107),
+	K("store", "user", KEY_TEXT, store_user, 1, 80),
+	K("store", "database", KEY_TEXT, store_database, 1, 64),
+	K("store", "password-file", KEY_PATH, store_password_file, 1, 1023),
+	K("store", "password-credential", KEY_NAME, store_password_credential, 1, 255),
+	K("store", "tls", KEY_BOOL, store_tls, 0, 0),
+	K("store", "tls-ca", KEY_PATH, store_tls_ca, 1, 1023),
+	K("store", "tls-cert", KEY_PATH, store_tls_cert, 1, 1023),
+	K("store", "tls-key", KEY_PATH, store_tls_key, 1, 1023),
+	K("store", "user-table", KEY_TEXT, map_table, 1, 127),
+	K("store", "user-name-column", KEY_TEXT, map_name, 1, 63),
+	K("store", "user-password-column", KEY_TEXT, map_password, 1, 63),
+	K("store", "user-disabled-column", KEY_TEXT, map_disabled, 1, 63),
+	K("store", "user-address-column", KEY_TEXT, map_address, 1, 63),
+	K("store", "user-address6-column", KEY_TEXT, map_address6, 1, 63),
 	K("dataplane", "bpffs", KEY_PATH, bpffs, 1, 127),
 	K("dataplane", "pin-dir", KEY_NAME, pin_dir, 1, 63),
 	K("dataplane", "max-bindings", KEY_UINT, max_bindings, 16, 16777216),
@@ -77,8 +95,15 @@ static const struct config_key keys[] = {
 	I("group", KEY_GROUP, gid, 0, 0),
 	I("mtu", KEY_UINT, mtu, 576, 9000),
 };
+_Static_assert(SP_ARRAY_SIZE(keys) <= CONFIG_KEYS_MAX, "room for each key's line");
 
-static_assert(SP_ARRAY_SIZE(keys) <= CONFIG_KEYS_MAX, "keys");
+unsigned int config_line_of(const struct config_parser *p, const char *section, const char *name)
+{
+	for (size_t i = 0; i < SP_ARRAY_SIZE(keys); i++)
+		if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
+			return p->seen[i];
+	return 0;
+}
 
 /* --- sections --- */
 
@@ -146,7 +171,7 @@ static void enter_section(struct config_parser *p, const char *section)
 	snprintf(p->section, sizeof(p->section), "%s", section);
 	for (size_t i = 0; i < SP_ARRAY_SIZE(keys); i++)
 		if (strcmp(keys[i].section, "instance") == 0)
-			p->seen[i] = false;
+			p->seen[i] = 0;
 	if (strncmp(section, "instance ", 9) == 0)
 		new_instance(p, section + 9);
 	else if (!is_section(section))
@@ -173,7 +198,7 @@ static void take(struct config_parser *p, const char *name, const char *value)
 		/* A line is short: a list may go on in another. */
 		if (p->seen[i] && k->type != KEY_MACS)
 			config_mistake(p, p->line, "%s: given twice in [%s]", name, p->section);
-		p->seen[i] = true;
+		p->seen[i] = p->line;
 		config_set(p, k, instance ? (void *)p->instance : p->config, value);
 		return;
 	}
@@ -301,6 +326,7 @@ static void check_whole(struct config_parser *p)
 	const struct config *c = p->config;
 
 	check_instance(p);
+	config_check_store(p);
 	if (c->n_instances == 0)
 		config_mistake(p, p->line, "expected at least one [instance NAME]");
 	if (!c->path || !c->socket || !c->store_path || !c->bpffs || !c->pin_dir || !c->virt_uri ||
@@ -368,7 +394,7 @@ void config_free(struct config *c)
 	free(c->reserved);
 	free(c->path);
 	free(c->socket);
-	free(c->store_path);
+	config_free_store(c);
 	free(c->bpffs);
 	free(c->pin_dir);
 	free(c->virt_uri);

@@ -32,9 +32,19 @@ struct config {
 	int log_level;	 /* log-level= debug|info|notice|warning|err */
 	unsigned int workers; /* workers= 1..16: password checks at once */
 
-	/* [store] */
-	char *store_path;	       /* path= */
-	unsigned int store_timeout_ms; /* timeout= ms, 100..60000, default 10000 */
+	/* [store]. NULL where it was not given, but for store_path with type = sqlite. */
+	bool store_mysql;		   /* type= sqlite (default) | mysql */
+	char *store_path;		   /* path= */
+	unsigned int store_timeout_ms;	   /* timeout= ms, 100..60000, default 10000 */
+	char *store_server;		   /* server=: default the host's name */
+	char *store_hosts, *store_socket;  /* hosts=, socket=: one of the two */
+	char *store_user, *store_database; /* user=, database= */
+	char *store_password_file;	   /* password-file= */
+	char *store_password_credential;   /* password-credential=: below $CREDENTIALS_DIRECTORY */
+	bool store_tls;			   /* tls= yes|no: default yes where hosts are given */
+	char *store_tls_ca, *store_tls_cert, *store_tls_key; /* tls-ca=, tls-cert=, tls-key= */
+	/* user-table=, user-name-column=, user-password-column=, ...: somebody else's table */
+	char *map_table, *map_name, *map_password, *map_disabled, *map_address, *map_address6;
 
 	/* [dataplane] */
 	char *bpffs, *pin_dir;	/* bpffs=, pin-dir= */
@@ -84,6 +94,14 @@ int config_load(const char *path, struct config **ret, FILE *errors);
 /* The same on text in memory, for tests and the fuzzer. NAME stands in the messages. */
 int config_parse(const char *name, const char *text, size_t size, struct config **ret,
 		 FILE *errors);
+
+struct store_options;
+
+/*
+ * How the store is opened, by whoever does: the daemon, and `sallyport store`. Strings are C's;
+ * `tool` and `exclusive` are the caller's to set.
+ */
+void config_store_options(const struct config *c, struct store_options *ret);
 
 void config_free(struct config *c);
 void config_freep(struct config **c);

@@ -10,6 +10,7 @@
 enum config_key_type {
 	KEY_PATH, /* absolute: what the daemon's directory is depends on who started it */
 	KEY_NAME,
+	KEY_TEXT, /* anything that can be printed */
 	KEY_UINT,
 	KEY_SIZE,
 	KEY_BOOL,
@@ -25,6 +26,7 @@ enum config_key_type {
 	KEY_DURATION,
 	KEY_MEMORY, /* MiB; M, G or T may follow */
 	KEY_LISTEN, /* a loopback address with a port, or none */
+	KEY_STORE,
 };
 
 struct config_key {
@@ -42,8 +44,9 @@ struct config_parser {
 	const char *text, *end; /* what is still to be read */
 	unsigned int line, mistakes;
 	bool out_of_memory;
-	char section[96];	    /* as it was last seen */
-	bool seen[CONFIG_KEYS_MAX]; /* keys of this section, or of each fixed one */
+	char section[96]; /* as it was last seen */
+	/* Where each key of this section, or each fixed one, was given; 0: it was not. */
+	unsigned int seen[CONFIG_KEYS_MAX];
 	struct config_instance *instance;
 	unsigned int instance_line;
 };
@@ -54,6 +57,13 @@ void config_mistake(struct config_parser *p, unsigned int line, const char *form
 
 /* Put VALUE where K says below BASE (a struct config or config_instance), or tell what is wrong. */
 void config_set(struct config_parser *p, const struct config_key *k, void *base, const char *value);
+
+/* The line of [SECTION] NAME; 0: it was not given. */
+unsigned int config_line_of(const struct config_parser *p, const char *section, const char *name);
+
+/* What is wrong with [store] as a whole; defaults that depend on what was given. */
+void config_check_store(struct config_parser *p);
+void config_free_store(struct config *c);
 
 bool config_find_group(const char *name, uint32_t *ret);
 

@@ -9,12 +9,12 @@
 
 #include "config_internal.h"
 #include "lib/cleanup.h"
+#include "lib/loopback.h"
 #include "lib/mac.h"
 #include "lib/units.h"
 #include "log.h"
 #include "machine/ladder.h"
 #include "request.h"
-#include "trace/http.h"
 
 void config_mistake(struct config_parser *p, unsigned int line, const char *format, ...)
 {
@@ -90,6 +90,15 @@ static void set_text(struct config_parser *p, char **field, const char *value)
 	*field = copy;
 }
 
+/* What cannot be seen does not belong into a name or an address. */
+static bool is_printable(const char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
 static void set_string(struct config_parser *p, const struct config_key *k, char **field,
 		       const char *value)
 {
@@ -100,6 +109,8 @@ static void set_string(struct config_parser *p, const struct config_key *k, char
 			       (unsigned long long)k->min, (unsigned long long)k->max);
 	else if (k->type == KEY_PATH && value[0] != '/')
 		config_mistake(p, p->line, "%s: '%s': expected a path from / on", k->name, value);
+	else if (k->type == KEY_TEXT && !is_printable(value))
+		config_mistake(p, p->line, "%s: expected text that can be printed", k->name);
 	else if (k->type == KEY_NAME && !request_is_name(value, k->max + 1))
 		config_mistake(p, p->line, "%s: '%s': expected a name: letters, digits or _.@-",
 			       k->name, value);
@@ -266,7 +277,7 @@ static void set_listen(struct config_parser *p, const struct config_key *k, char
 		free(TAKE_PTR(*field));
 		return;
 	}
-	if (http_address(value, &address, &len))
+	if (loopback_parse(value, &address, &len))
 		set_text(p, field, value);
 	else
 		config_mistake(p, p->line,
@@ -283,6 +294,7 @@ void config_set(struct config_parser *p, const struct config_key *k, void *base,
 	switch (k->type) {
 	case KEY_PATH:
 	case KEY_NAME:
+	case KEY_TEXT:
 		set_string(p, k, field, value);
 		break;
 	case KEY_UINT:
@@ -294,6 +306,9 @@ void config_set(struct config_parser *p, const struct config_key *k, void *base,
 		break;
 	case KEY_MODE:
 		set_bool(p, k, field, value, "vlan", "mac");
+		break;
+	case KEY_STORE:
+		set_bool(p, k, field, value, "mysql", "sqlite");
 		break;
 	case KEY_LEVEL:
 		level = log_level_from_string(value);

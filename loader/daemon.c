@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The daemon's life: set up, reload, take down. */
+/* The daemon's life: set up, take down. What a reload changes: reload.c */
 #include "daemon.h"
 
 #include <errno.h>
@@ -95,16 +95,23 @@ void daemon_audit(struct daemon *d, uid_t uid, const char *what, const char *obj
 
 static int open_store(struct daemon *d)
 {
-	const struct store_options o = {.path = d->config->store_path,
-					.timeout_ms = d->config->store_timeout_ms};
+	struct store_options o;
 	_cleanup_free_
 	char *error = NULL;
-	int r = store_open(&o, &d->store, &error);
+	int r;
 
-	if (r < 0)
+	config_store_options(d->config, &o);
+	r = store_open(&o, &d->store, &error);
+	if (r == 0 && store_is_shared(d->store))
+		r = store_open(&o, &d->claims, &error);
+	if (r < 0) {
 		log_event(LOG_ERR, "the store cannot be opened", "ERROR",
 			  error ? error : strerror(-r), NULL);
-	return r;
+		return r;
+	}
+	d->store_name = strdup(store_describe(d->store));
+	log_event(LOG_INFO, "store", "STORE", store_describe(d->store), NULL);
+	return d->store_name ? 0 : -ENOMEM;
 }
 
 static int open_dataplane(struct daemon *d)
@@ -266,11 +273,7 @@ static int start_machines(struct daemon *d)
 	return r;
 }
 
-/*
- * A door for looking in, not for users: where it cannot be opened the daemon goes on without, says
- * so in its log and in `status`, and tries again on reload.
- */
-static void open_http(struct daemon *d)
+void daemon_open_http(struct daemon *d)
 {
 	const char *listen = d->config->metrics_listen;
 	int r = listen ? http_new(d->event, d->metrics, listen, &d->http) : 0;
@@ -306,7 +309,7 @@ static int start(struct daemon *d, int *listen_fd)
 	r = r ?: instance_start(i);
 	r = r ?: open_control(d, TAKE_FD(*listen_fd));
 	if (r == 0)
-		open_http(d);
+		daemon_open_http(d);
 	return r;
 }
 
@@ -422,170 +425,7 @@ struct daemon *daemon_free(struct daemon *d)
 	traces_free(d->traces);
 	free(d->store_error);
 	free(d->http_error);
+	free(d->store_name);
 	free(d);
 	return NULL;
-}
-
-/* --- reload --- */
-
-static struct config_instance *find_config(const struct config *c, const char *name)
-{
-	for (size_t n = 0; n < c->n_instances; n++)
-		if (strcmp(c->instances[n].name, name) == 0)
-			return &c->instances[n];
-	return NULL;
-}
-
-static bool same_tap(const struct config_instance *a, const struct config_instance *b)
-{
-	return strcmp(a->tap, b->tap) == 0 && a->vlan_mode == b->vlan_mode && a->mtu == b->mtu;
-}
-
-/* Instances that went, or whose tap is another. */
-static void drop_instances(struct daemon *d, const struct config *next)
-{
-	struct instance *i, *tmp;
-
-	DL_FOREACH_SAFE(d->instances, i, tmp)
-	{
-		struct config_instance *c = find_config(next, i->name);
-
-		if (!c || !same_tap(i->config, c))
-			instance_free(i, i->link.ifindex != 0);
-		else
-			i->config = c;
-	}
-}
-
-static void add_instances(struct daemon *d)
-{
-	for (size_t n = 0; n < d->config->n_instances; n++) {
-		struct config_instance *c = &d->config->instances[n];
-		struct instance *i = instance_find(d, c->name);
-
-		if (i)
-			instance_retry(i);
-		else if (instance_new(d, c, &i) < 0)
-			i = NULL;
-		if (i)
-			instance_start(i);
-		if (i)
-			vids_set_rest(i->vids, (uint64_t)d->config->vid_rest_s * 1000000);
-	}
-}
-
-static void warn_restart(const struct config *a, const struct config *b)
-{
-	const struct {
-		const char *name;
-		bool same;
-	} checks[] = {
-		{"[daemon] socket", strcmp(a->socket, b->socket) == 0},
-		{"[daemon] workers", a->workers == b->workers},
-		{"[store] path", strcmp(a->store_path, b->store_path) == 0},
-		{"[store] timeout", a->store_timeout_ms == b->store_timeout_ms},
-		{"[dataplane] max-bindings", a->max_bindings == b->max_bindings},
-		{"[dataplane] max-ports", a->max_ports == b->max_ports},
-		{"[dataplane] sampling", a->sampling == b->sampling},
-		{"[dataplane] sample-interval", a->sample_ms == b->sample_ms},
-		{"[machines] uri", strcmp(a->virt_uri, b->virt_uri) == 0},
-		{"[machines] accel", strcmp(a->accel, b->accel) == 0},
-		{"[machines] probe-kernel", strcmp(a->probe_kernel, b->probe_kernel) == 0},
-		{"[machines] calls", a->virt_calls == b->virt_calls},
-	};
-
-	for (size_t i = 0; i < SP_ARRAY_SIZE(checks); i++)
-		if (!checks[i].same)
-			log_event(LOG_WARNING, "changed, and takes a restart", "OPTION",
-				  checks[i].name, NULL);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static void apply(struct daemon *d, struct config *next)
-{
-	struct config *old = d->config;
-	bool listens = same_text(old->metrics_listen, next->metrics_listen) && !d->http_error;
-
-	warn_restart(old, next);
-	drop_instances(d, next);
-	d->config = next;
-	log_set_level(next->log_level);
-	control_set_admin_gid(d->control, next->admin_gid);
-	add_instances(d);
-	session_set_rates(d);
-	machine_reload_all(d);
-	if (!listens) {
-		d->http = http_free(d->http);
-		open_http(d);
-	}
-	config_free(old);
-	log_event(LOG_INFO, "reloaded", NULL);
-}
-
-/* Reading looks up users and groups, which may ask a network: on a worker. */
-struct reload_job {
-	struct job job;
-	struct daemon *daemon;
-	char *path, *errors;
-	struct config *next;
-	int r;
-	void (*done)(int error, void *arg);
-	void *arg;
-};
-
-static void reload_run(struct job *job, struct store *store)
-{
-	struct reload_job *j = (struct reload_job *)job;
-	size_t size = 0;
-	FILE *errors = open_memstream(&j->errors, &size);
-
-	j->r = errors ? config_load(j->path, &j->next, errors) : -ENOMEM;
-	if (errors)
-		fclose(errors);
-}
-
-static void reload_done(struct job *job)
-{
-	struct reload_job *j = (struct reload_job *)job;
-	char *line, *save = NULL;
-
-	for (line = j->errors ? strtok_r(j->errors, "\n", &save) : NULL; line;
-	     line = strtok_r(NULL, "\n", &save))
-		log_event(j->r < 0 ? LOG_ERR : LOG_WARNING, line, NULL);
-	if (j->r < 0)
-		log_event(LOG_ERR, "not reloaded: the old configuration stays", "ERROR",
-			  strerror(-j->r), NULL);
-	else
-		apply(j->daemon, j->next);
-	if (j->done)
-		j->done(j->r, j->arg);
-	free(j->path);
-	free(j->errors);
-	free(j);
-}
-
-void daemon_reload(struct daemon *d, void (*done)(int error, void *arg), void *arg)
-{
-	struct reload_job *j = calloc(1, sizeof(*j));
-	int r = -ENOMEM;
-
-	if (j) {
-		*j = (struct reload_job){.job = {reload_run, reload_done, NULL},
-					 .daemon = d,
-					 .path = strdup(d->config->path),
-					 .done = done,
-					 .arg = arg};
-		r = j->path ? workers_submit(d->workers, WORKER_CPU, &j->job) : -ENOMEM;
-	}
-	if (r == 0)
-		return;
-	if (j)
-		free(j->path);
-	free(j);
-	if (done)
-		done(r, arg);
 }

@@ -78,6 +78,7 @@ struct daemon {
 	bool restoring;
 	uint64_t started_us;
 	char *store_error; /* of the last call that failed; NULL: it works */
+	char *store_name;  /* as it was opened: store_describe() */
 };
 
 /*
@@ -97,6 +98,13 @@ struct daemon *daemon_free(struct daemon *d);
  * mistake the old one stays and each mistake is logged. DONE (may be NULL) is told on the loop.
  */
 void daemon_reload(struct daemon *d, void (*done)(int error, void *arg), void *arg);
+
+/*
+ * Open the metrics listener, if there shall be one: a door for looking in, not for users. Where it
+ * cannot be opened the daemon goes on without, says so in its log and in `status`, and tries again
+ * on reload.
+ */
+void daemon_open_http(struct daemon *d);
 
 /* Note how the store is doing; NULL: well. */
 void daemon_store_state(struct daemon *d, const char *error);

@@ -104,7 +104,7 @@ static void fail_request(struct store_job *j)
 bool store_is_trouble(int r)
 {
 	return r == -EIO || r == -ENOSPC || r == -EUCLEAN || r == -EACCES || r == -EROFS ||
-	       r == -ENOMEM;
+	       r == -ENOMEM || r == -EPERM || r == -ETIMEDOUT || r == -ENOTCONN;
 }
 
 static void answer(struct store_job *j)

@@ -186,7 +186,10 @@ json_t *view_status(struct daemon *d)
 		bindings += s->member.n_bindings;
 	for (struct workload *w = d->workloads; w; w = w->hh.next)
 		bindings += w->member.n_bindings;
-	store = json_pack("{s:s, s:b}", "path", d->config->store_path, "ok", !d->store_error);
+	store = json_pack("{s:s, s:s?, s:s?, s:b}", "type",
+			  d->config->store_mysql ? "mysql" : "sqlite", "description", d->store_name,
+			  "path", d->config->store_mysql ? NULL : d->config->store_path, "ok",
+			  !d->store_error);
 	if (d->store_error)
 		json_object_set_new(store, "error", json_string(d->store_error));
 	j = json_pack("{s:s, s:i, s:i, s:I, s:i, s:i, s:i, s:{s:b, s:b}, s:o, s:o, s:o, s:o, s:o}",

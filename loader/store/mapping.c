@@ -207,26 +207,6 @@ static void merge(const struct mapping *m, const struct known *k, struct store_u
 		memcpy(u->address6, k->address6, sizeof(u->address6));
 }
 
-/* Bytes that are no characters would be the server's error, and nobody is called so. */
-static bool is_utf8(const char *s)
-{
-	while (*s) {
-		unsigned char c = (unsigned char)*s++;
-		int more = c < 0x80	  ? 0
-			   : c >> 5 == 6  ? 1
-			   : c >> 4 == 14 ? 2
-			   : c >> 3 == 30 ? 3
-					  : -1;
-
-		if (more < 0 || c == 0xc0 || c == 0xc1 || c > 0xf4)
-			return false;
-		for (; more > 0; more--)
-			if (((unsigned char)*s++ & 0xc0) != 0x80)
-				return false;
-	}
-	return true;
-}
-
 static int look_up(struct store *s, const char *name, struct known *ret, struct store_user *own,
 		   bool *ret_own)
 {
@@ -236,8 +216,6 @@ static int look_up(struct store *s, const char *name, struct known *ret, struct 
 
 	if (r < 0)
 		return r;
-	if (!is_utf8(name))
-		return sql_fail(s, -ENOENT, "there is no such user");
 	sql_bind_chars(q, name);
 	while ((r = sql_step(q)) > 0) {
 		struct store_user u = {0};
@@ -255,7 +233,7 @@ static int look_up(struct store *s, const char *name, struct known *ret, struct 
 		*own = u;
 		*ret_own = has;
 	}
-	if (r < 0)
+	if (r < 0 && r != -EILSEQ) /* not a name that anybody there could have */
 		return r;
 	return found ? 0 : sql_fail(s, -ENOENT, "there is no such user");
 }

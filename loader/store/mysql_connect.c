@@ -56,7 +56,7 @@ static int add_host(struct mysql_store *s, const char *name, unsigned int port)
 {
 	struct mysql_host *h = &s->hosts[s->n_hosts];
 
-	if (s->n_hosts == MYSQL_HOSTS_MAX)
+	if (s->n_hosts == STORE_HOSTS_MAX)
 		return -E2BIG;
 	if (!keep(&h->name, name))
 		return -ENOMEM;
@@ -251,12 +251,13 @@ static void set_options(const struct mysql_store *s, MYSQL *my, const struct mys
 {
 	/* "localhost" shall not mean a socket where a host was named. */
 	unsigned int protocol = h->name ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET;
-	unsigned int no = 0;
+	unsigned int no = 0, longest = s->base.timeout_ms / 1000 + 1;
 
 	mysql_options(my, MYSQL_OPT_PROTOCOL, &protocol);
 	mysql_options(my, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
-	mysql_options(my, MYSQL_OPT_READ_TIMEOUT, &seconds); /* of the handshake */
-	mysql_options(my, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+	/* The watchdog is sooner; this is for what it does not see of the handshake. */
+	mysql_options(my, MYSQL_OPT_READ_TIMEOUT, &longest);
+	mysql_options(my, MYSQL_OPT_WRITE_TIMEOUT, &longest);
 	mysql_options(my, MYSQL_OPT_LOCAL_INFILE, &no); /* no server shall read our files */
 	mysql_options(my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
 	set_tls(s, my);
@@ -358,7 +359,8 @@ static int set_if_known(struct mysql_store *s, const char *sql)
  */
 static int set_session(struct mysql_store *s)
 {
-	unsigned int wait_s = s->base.timeout_ms / 1000;
+	/* InnoDB looks once a second: its answer shall come before the deadline. */
+	unsigned int wait_s = s->base.timeout_ms < 3000 ? 1 : s->base.timeout_ms / 1000 - 1;
 	char sql[384];
 	int r;
 
@@ -366,7 +368,7 @@ static int set_session(struct mysql_store *s)
 		 "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,"
 		 "ERROR_FOR_DIVISION_BY_ZERO', time_zone = '+00:00', autocommit = 1, "
 		 "innodb_lock_wait_timeout = %u, lock_wait_timeout = %u",
-		 wait_s ? wait_s : 1, wait_s ? wait_s : 1);
+		 wait_s, wait_s);
 	r = mysql_plain(s, sql);
 	r = r ?: mysql_plain(s, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
 	r = r ?: set_if_known(s, "SET SESSION wsrep_sync_wait = 7");

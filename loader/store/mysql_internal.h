@@ -14,8 +14,6 @@ typedef my_bool mysql_bool;
 typedef bool mysql_bool;
 #endif
 
-#define MYSQL_HOSTS_MAX 16
-
 struct mysql_host {
 	char *name; /* NULL: the socket */
 	unsigned int port;
@@ -26,7 +24,7 @@ struct mysql_store {
 	struct store base;
 	MYSQL *my;		  /* NULL: not connected */
 	unsigned int connections; /* so far: a statement of an earlier one is prepared again */
-	struct mysql_host hosts[MYSQL_HOSTS_MAX];
+	struct mysql_host hosts[STORE_HOSTS_MAX];
 	size_t n_hosts, current;
 	char *socket, *user, *database, *password_file, *password_credential;
 	char *tls_ca, *tls_cert, *tls_key;

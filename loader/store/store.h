@@ -27,6 +27,8 @@
 
 struct store;
 
+#define STORE_VERSION 3 /* of the schema */
+
 #define STORE_HASH_MAX 384 /* crypt(5): CRYPT_OUTPUT_SIZE */
 
 struct store_user {
@@ -137,6 +139,7 @@ struct store_mysql {
 	bool tls;
 };
 
+#define STORE_HOSTS_MAX 16
 #define STORE_HOST_MAX 256
 #define STORE_MYSQL_PORT 3306
 /*

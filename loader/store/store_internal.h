@@ -6,7 +6,7 @@
 #include "sql.h"
 #include "store.h"
 
-#define STORE_SCHEMA_VERSION 3
+#define STORE_SCHEMA_VERSION STORE_VERSION
 #define STORE_APPLICATION_ID 0x53616c6c /* "Sall" */
 
 /*

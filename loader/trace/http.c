@@ -20,6 +20,7 @@
 #include "exposition.h"
 #include "lib/cleanup.h"
 #include "lib/client.h"
+#include "lib/loopback.h"
 #include "metrics.h"
 
 #define IDLE_S 5			/* a connection on which nothing moves */
@@ -50,47 +51,6 @@ struct http {
 	bool closed; /* a connection, since the library was called last */
 	struct call *waiting;
 };
-
-/* --- the address --- */
-
-static bool parse_port(const char *s, in_port_t *ret)
-{
-	unsigned long n;
-	char *end;
-
-	if (s[0] < '1' || s[0] > '9')
-		return false;
-	n = strtoul(s, &end, 10);
-	if (*end || n > UINT16_MAX)
-		return false;
-	*ret = htons((uint16_t)n);
-	return true;
-}
-
-bool http_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	const char *colon = strrchr(text, ':');
-	char host[INET_ADDRSTRLEN];
-
-	memset(ret, 0, sizeof(*ret));
-	if (strncmp(text, "[::1]:", 6) == 0) {
-		memcpy(ret, &in6, sizeof(in6));
-		*ret_len = sizeof(in6);
-		return parse_port(text + 6, &((struct sockaddr_in6 *)ret)->sin6_port);
-	}
-	if (!colon || (size_t)(colon - text) >= sizeof(host))
-		return false;
-	memcpy(host, text, (size_t)(colon - text));
-	host[colon - text] = '\0';
-	if (inet_pton(AF_INET, host, &in.sin_addr) != 1 || ntohl(in.sin_addr.s_addr) >> 24 != 127 ||
-	    !parse_port(colon + 1, &in.sin_port))
-		return false;
-	memcpy(ret, &in, sizeof(in));
-	*ret_len = sizeof(in);
-	return true;
-}
 
 /* --- answers --- */
 
@@ -288,7 +248,7 @@ static int listen_on(const char *text)
 	_cleanup_close_
 	int fd = -1;
 
-	if (!http_address(text, &address, &len))
+	if (!loopback_parse(text, &address, &len))
 		return -EINVAL;
 	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||

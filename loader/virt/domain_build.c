@@ -10,6 +10,7 @@
 
 #include "lib/mac.h"
 #include "virt/domain_internal.h"
+#include "virt/virt.h"
 
 static int check_field(const char *value, const char *what, char **ret_error)
 {

@@ -59,6 +59,8 @@ def limits(unit):
             "import os; os.chown('/run/lab/other', 65534, 65534); os.chmod('/run/lab/other', 0o600); "
             "open('/run/lab/other')")
     refused(unit, "no packet sockets", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)")
+    # IP is left for a database server; where to, the manager's IPAddressAllow= decides.
+    refused(unit, "no sockets of other families", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)")
     refused(unit, "no namespaces", "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x04000000) != 0)")
     refused(unit, "no mounts", "import ctypes, sys; "
             "sys.exit(ctypes.CDLL(None).mount(b'x', b'/run/lab/store', b'tmpfs', 0, None) != 0)")

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "loader/config.h"
+#include "loader/store/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,12 +15,40 @@ static void require(bool ok)
 		abort();
 }
 
+/* The store copies these into SQL and into lists of a fixed size. */
+static void check_store(const struct config *c)
+{
+	struct store_options o;
+	char host[STORE_HOST_MAX];
+	unsigned int port = 0, n = 0;
+	const char *cursor;
+
+	config_store_options(c, &o);
+	require(c->store_mysql == !o.path);
+	if (o.mapping.table) {
+		require(store_mapping_is_name(o.mapping.table, true));
+		require(store_mapping_is_name(o.mapping.name, false));
+		require(store_mapping_is_name(o.mapping.password, false));
+		require(!strpbrk(o.mapping.table, "`\"'; "));
+	}
+	require(!o.mapping.address || store_mapping_is_name(o.mapping.address, false));
+	if (!c->store_mysql)
+		return;
+	require(o.mysql.database && !o.mysql.hosts == !!o.mysql.socket);
+	require(!o.mysql.tls || o.mysql.hosts);
+	require(!o.mysql.tls_cert == !o.mysql.tls_key);
+	for (cursor = o.mysql.hosts; cursor && store_host_next(&cursor, host, &port) > 0; n++)
+		require(memchr(host, '\0', sizeof(host)) && host[0] && port > 0 && port < 65536);
+	require(o.mysql.socket || (n > 0 && n <= STORE_HOSTS_MAX));
+}
+
 /* What was taken is what the rest of the daemon counts on. */
 static void check(const struct config *c)
 {
 	require(c->n_instances > 0);
 	require(c->socket[0] == '/' && strlen(c->socket) <= 107);
 	require(c->store_path[0] == '/' && c->bpffs[0] == '/' && !strchr(c->pin_dir, '/'));
+	check_store(c);
 	require(c->workers >= 1 && c->workers <= 16);
 	require(c->max_macs >= 1 && c->max_macs <= 32 && c->max_sessions >= 1);
 	require(c->max_ports >= 16 && c->max_ports <= 1048576);

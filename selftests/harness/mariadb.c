@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mysql.h>
+#include <mysqld_error.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,7 +72,9 @@ static int guard(struct mariadb *m)
 		return -errno;
 	m->guardian = fork();
 	if (m->guardian == 0) {
-		close(fds[1]);
+		/* Another server's guardian must not be kept alive by this one. */
+		close_range(3, (unsigned int)fds[0] - 1, 0);
+		close_range((unsigned int)fds[0] + 1, ~0U, 0);
 		setsid(); /* a terminal's signals are not for it */
 		while (read(fds[0], &c, 1) < 0)
 			;
@@ -92,6 +95,7 @@ int mariadb_new(struct mariadb *m)
 			   (char *)"--auth-root-authentication-method=normal",
 			   (char *)"--skip-test-db",
 			   (char *)"--skip-name-resolve",
+			   (char *)"--innodb-log-file-size=8M",
 			   geteuid() == 0 ? (char *)"--user=root" : NULL,
 			   NULL};
 	int status;
@@ -210,6 +214,17 @@ void mariadb_kill(struct mariadb *m)
 	end(m, SIGKILL);
 }
 
+void mariadb_pause(struct mariadb *m)
+{
+	kill(m->pid, SIGSTOP);
+	waitpid(m->pid, NULL, WUNTRACED); /* until all its threads stand still */
+}
+
+void mariadb_resume(struct mariadb *m)
+{
+	kill(m->pid, SIGCONT);
+}
+
 void mariadb_free(struct mariadb *m)
 {
 	mariadb_kill(m);
@@ -221,6 +236,12 @@ void mariadb_free(struct mariadb *m)
 }
 
 /* --- as root --- */
+
+static void die(MYSQL *my, const char *sql)
+{
+	fprintf(stderr, "mariadb: %s: %s\n", sql, mysql_error(my));
+	abort();
+}
 
 static MYSQL *connect_root(const struct mariadb *m, const char *database)
 {
@@ -242,26 +263,47 @@ void mariadb_sql(const struct mariadb *m, const char *database, const char *sql)
 		mysql_free_result(mysql_store_result(my));
 		r = mysql_next_result(my);
 	}
-	if (r > 0) {
-		fprintf(stderr, "mariadb: %s: %s\n", sql, mysql_error(my));
-		abort();
-	}
+	if (r > 0)
+		die(my, sql);
 	mysql_close(my);
+}
+
+/* The first column of the first row as a number; -1: there is no row, or it is NULL. */
+static long long ask(MYSQL *my, const char *sql)
+{
+	MYSQL_RES *res = mysql_query(my, sql) == 0 ? mysql_store_result(my) : NULL;
+	MYSQL_ROW row;
+	long long n;
+
+	if (!res)
+		die(my, sql);
+	row = mysql_fetch_row(res);
+	n = row && row[0] ? atoll(row[0]) : -1;
+	mysql_free_result(res);
+	return n;
 }
 
 long long mariadb_number(const struct mariadb *m, const char *database, const char *sql)
 {
 	MYSQL *my = connect_root(m, database);
-	MYSQL_RES *res = mysql_query(my, sql) == 0 ? mysql_store_result(my) : NULL;
-	MYSQL_ROW row = res ? mysql_fetch_row(res) : NULL;
-	long long n;
+	long long n = ask(my, sql);
 
-	if (!row) {
-		fprintf(stderr, "mariadb: %s: %s\n", sql, mysql_error(my));
-		abort();
-	}
-	n = row[0] ? atoll(row[0]) : -1;
-	mysql_free_result(res);
 	mysql_close(my);
 	return n;
+}
+
+void mariadb_kill_connections(const struct mariadb *m, const char *database)
+{
+	MYSQL *my = connect_root(m, NULL);
+	char list[160], sql[64];
+	long long id;
+
+	snprintf(list, sizeof(list),
+		 "SELECT id FROM information_schema.processlist WHERE db = '%s' LIMIT 1", database);
+	while ((id = ask(my, list)) >= 0) {
+		snprintf(sql, sizeof(sql), "KILL %lld", id);
+		if (mysql_query(my, sql) != 0 && mysql_errno(my) != ER_NO_SUCH_THREAD)
+			die(my, sql);
+	}
+	mysql_close(my);
 }

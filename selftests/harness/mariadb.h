@@ -25,6 +25,9 @@ int mariadb_start(struct mariadb *m);
 /* Let it end as it does when told; or kill it. */
 void mariadb_stop(struct mariadb *m);
 void mariadb_kill(struct mariadb *m);
+/* It hangs, until it is resumed. */
+void mariadb_pause(struct mariadb *m);
+void mariadb_resume(struct mariadb *m);
 /* Stop, and remove all. */
 void mariadb_free(struct mariadb *m);
 
@@ -32,5 +35,7 @@ void mariadb_free(struct mariadb *m);
 void mariadb_sql(const struct mariadb *m, const char *database, const char *sql);
 /* The number that SQL gives. */
 long long mariadb_number(const struct mariadb *m, const char *database, const char *sql);
+/* End every connection to DATABASE, and wait until they are gone. */
+void mariadb_kill_connections(const struct mariadb *m, const char *database);
 
 #endif

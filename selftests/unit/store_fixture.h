@@ -37,7 +37,7 @@ static bool fixture_is_mysql;
 static inline int setup(void **state)
 {
 	fixture_is_mysql = false;
-	strcpy(dir, "/tmp/sp-store-XXXXXX");
+	strcpy(dir, "/dev/shm/sp-store-XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(path, sizeof(path), "%s/db", dir);
@@ -99,10 +99,16 @@ static inline int setup_mysql(void **state)
 	return -1;
 }
 
+static inline void kill_connections(void)
+{
+	mariadb_kill_connections(&fixture_server, fixture_database);
+}
+
 static inline int teardown_mysql(void **state)
 {
 	char sql[64];
 
+	kill_connections(); /* a test that failed has left some */
 	snprintf(sql, sizeof(sql), "DROP DATABASE %s", fixture_database);
 	mariadb_sql(&fixture_server, NULL, sql);
 	return 0;

@@ -458,6 +458,12 @@ static void test_exit_codes(void **state)
 		{{"session", "kill", "0"}, CTL_USAGE},
 		{{"audit", "--limit", "0"}, CTL_USAGE},
 		{{"top", "-b", "-n", "0"}, CTL_USAGE},
+		{{"store", "copy"}, CTL_USAGE},
+		{{"store", "copy", "--to", "/nonexistent", "--from", "/nonexistent"}, CTL_FAILED},
+		{{"store", "init", "--config", "/nonexistent"}, CTL_FAILED},
+		{{"store", "check", "-c", "/dev/null"}, CTL_FAILED},
+		{{"store", "migrate", "extra"}, CTL_USAGE},
+		{{"help", "store", "check"}, CTL_OK},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(table); i++)

@@ -24,6 +24,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/client.h"
+#include "lib/loopback.h"
 #include "loader/trace/exposition.h"
 #include "loader/trace/http.h"
 #include "loader/trace/loop.h"
@@ -529,11 +530,11 @@ static void test_address(void **state)
 	socklen_t len;
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++)
-		if (http_address(rows[i].text, &a, &len) != rows[i].good)
+		if (loopback_parse(rows[i].text, &a, &len) != rows[i].good)
 			fail_msg("'%s': expected %d", rows[i].text, rows[i].good);
-	assert_true(http_address("127.0.0.1:9469", &a, &len));
+	assert_true(loopback_parse("127.0.0.1:9469", &a, &len));
 	assert_int_equal(((struct sockaddr_in *)&a)->sin_port, htons(9469));
-	assert_true(http_address("[::1]:80", &a, &len));
+	assert_true(loopback_parse("[::1]:80", &a, &len));
 	assert_int_equal(((struct sockaddr_in6 *)&a)->sin6_port, htons(80));
 	assert_int_equal(len, sizeof(struct sockaddr_in6));
 }
@@ -544,7 +545,7 @@ static int dial(void)
 	socklen_t len;
 	int fd;
 
-	assert_true(http_address(LISTEN, &a, &len));
+	assert_true(loopback_parse(LISTEN, &a, &len));
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, len), 0);
 	return fd;

@@ -91,16 +91,6 @@ static bool uuid_parse(const char *text, uint8_t ret[SP_UUID_LEN])
 	return true;
 }
 
-static const char *uuid_format(const uint8_t u[SP_UUID_LEN], char ret[37])
-{
-	for (size_t i = 0, at = 0; i < SP_UUID_LEN; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			ret[at++] = '-';
-		at += (size_t)snprintf(ret + at, 3, "%02x", u[i]);
-	}
-	return ret;
-}
-
 static bool get_uuid(json_t *request, uint8_t ret[SP_UUID_LEN])
 {
 	const char *text = json_string_value(json_object_get(request, "uuid"));

@@ -113,18 +113,21 @@ static __always_inline bool may_ask(const struct frame *f)
 	       f->dst[2] == 0xff; /* RFC 2464, 7 */
 }
 
-/* A question to the segment, for a machine that cannot answer by itself (yet). */
-static __noinline int answer_group(struct __sk_buff *skb, const struct frame *f,
-				   const struct sp_bind *bind)
+/*
+ * A question for a machine that cannot answer by itself (yet): SLEEPER, or 0 where it was put to
+ * the segment.
+ */
+static __noinline int answer(struct __sk_buff *skb, const struct frame *f,
+			     const struct sp_bind *bind, __u32 sleeper)
 {
 	struct packet p = {};
 
-	if (!f || !bind)
-		return GO_ON;
 	if (f->proto == bpf_htons(ETH_P_ARP))
-		return answer_arp(skb, f, bind, 0);
+		return answer_arp(skb, f, bind, sleeper);
+	if (f->proto != bpf_htons(ETH_P_IPV6))
+		return GO_ON;
 	/* What cannot be read is no question; whose business it is was judged before. */
-	return read_packet(skb, f, &p) ? GO_ON : answer_nd(skb, f, bind, 0, &p);
+	return read_packet(skb, f, &p) ? GO_ON : answer_nd(skb, f, bind, sleeper, &p);
 }
 
 /* --- parking --- */

@@ -361,6 +361,10 @@ static __always_inline enum sp_reason read_ip6(struct __sk_buff *skb, const stru
 /*
  * Read the packet in frame F, which is IPv4 or IPv6 and was found to be long enough (judge_form).
  * SP_R_NONE, or SP_R_BAD_HEADERS: P then holds what could be read. P is zero when it comes.
+ *
+ * Not static, as other large functions here: the verifier judges such a function once, by itself,
+ * and not anew for each state that it is called in. For that it must ask whether pointers are NULL,
+ * which they never are.
  */
 __noinline int read_packet(struct __sk_buff *skb, const struct frame *f, struct packet *p)
 {

@@ -61,7 +61,7 @@ static __always_inline int steer_group(struct __sk_buff *skb, const struct frame
 	if (mac_is_reserved(f->dst))
 		reason = SP_R_DST_RESERVED;
 	else if (may_ask(f))
-		r = answer_group(skb, f, bind);
+		r = answer(skb, f, bind, 0);
 	if (r > 0)
 		return r;
 	if (r < 0)
@@ -80,18 +80,21 @@ static __always_inline int steer_group(struct __sk_buff *skb, const struct frame
 static __noinline int to_machine(struct __sk_buff *skb, const struct frame *f,
 				 const struct sp_bind *bind, const struct sp_dst *d)
 {
+	struct owner o = {.port = d->port, .segment = bind->segment};
 	struct sp_machine *m;
-	struct owner o;
 
-	if (!f || !bind || !d)
-		return GO_ON;
 	if (d->flags & SP_F_ASLEEP)
 		return to_sleeper(skb, f, bind, d);
 	m = find_machine(d->port);
-	o.port = d->port;
-	o.segment = bind->segment;
-	if (m)
-		note_to(m, f, &o);
+	if (!m)
+		return GO_ON;
+	if (m->flags & SP_M_PROXY) { /* who has it in the cache asks it alone: RFC 4861, 7.3 */
+		int r = answer(skb, f, bind, d->port);
+
+		if (r)
+			return r;
+	}
+	note_to(m, f, &o);
 	return GO_ON;
 }
 

@@ -206,6 +206,8 @@ static void to_one(const struct world *w, const struct model_frame *f, uint32_t 
 			model_to_sleeper(w, f, segment, world_machine_of(n->port), ret);
 		} else {
 			ret->reason = SP_R_NONE;
+			if (model_answer_one(f, segment, world_machine_of(n->port), ret))
+				return;
 			ret->dst[ret->n_dst++] = d;
 			model_notice(w, n->port, SP_WATCH_TO, NULL, ret);
 		}

@@ -485,6 +485,21 @@ bool model_answer_group(const struct model_frame *f, uint32_t segment, struct mo
 	return !t.bad && ask_nd(f, &t, segment, NULL, ret);
 }
 
+bool model_answer_one(const struct model_frame *f, uint32_t segment, const struct world_machine *m,
+		      struct model_result *ret)
+{
+	uint8_t b[SHAPE_MAX];
+	size_t n = model_bytes(f, b);
+	struct told t;
+
+	if (m == NULL || !(m->flags & SP_M_PROXY) || f->proto == 0x0800)
+		return false;
+	if (f->proto == 0x0806)
+		return ask_arp(f, b, segment, m, ret);
+	t = read_packet(f, b, n);
+	return !t.bad && ask_nd(f, &t, segment, m, ret);
+}
+
 void model_to_sleeper(const struct world *w, const struct model_frame *f, uint32_t segment,
 		      const struct world_machine *m, struct model_result *ret)
 {

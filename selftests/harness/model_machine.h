@@ -12,6 +12,10 @@ enum sp_reason model_guard_machine(const struct world *w, const struct world_mac
 /* A group frame in SEGMENT, from port RET->charged: true if it is answered in a machine's name. */
 bool model_answer_group(const struct model_frame *f, uint32_t segment, struct model_result *ret);
 
+/* A unicast frame for M (may be NULL), which is awake: is it answered in its name all the same? */
+bool model_answer_one(const struct model_frame *f, uint32_t segment, const struct world_machine *m,
+		      struct model_result *ret);
+
 /* A unicast frame for M, which is asleep: parked, answered, or a reason. */
 void model_to_sleeper(const struct world *w, const struct model_frame *f, uint32_t segment,
 		      const struct world_machine *m, struct model_result *ret);

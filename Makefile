@@ -45,6 +45,7 @@ PROG_SRC   := $(wildcard selftests/prog/test_*.c)
 HARNESS_SRC := $(wildcard selftests/harness/*.c)
 FUZZ_SRC   := $(wildcard selftests/fuzz/fuzz_*.c)
 BENCH_SRC  := $(wildcard bench/bench_*.c)
+E2E_SRC    := $(wildcard selftests/e2e/*.c)
 
 SKEL       := $(patsubst %.bpf.c,$(O)/skel/%.skel.h,$(notdir $(BPF_SRC) $(TESTBPF_SRC)))
 BPF_OBJ    := $(patsubst %.bpf.c,$(O)/bpf/%.bpf.o,$(notdir $(BPF_SRC) $(TESTBPF_SRC)))
@@ -57,6 +58,7 @@ UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
 PROG_BIN := $(PROG_SRC:%.c=$(O)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(O)/%)
+E2E_BIN  := $(E2E_SRC:%.c=$(O)/%)
 
 # --- flags ---------------------------------------------------------------------------------------
 
@@ -171,6 +173,11 @@ $(UNIT_BIN) $(PROG_BIN): $(O)/selftests/%: $(O)/obj/selftests/%.o $(O)/libharnes
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 		-lcmocka $(LOADER_LIBS) $(LIB_LIBS)
 
+$(E2E_BIN): $(O)/selftests/e2e/%: $(O)/obj/selftests/e2e/%.o $(O)/libstore.a $(O)/libsallyport.a
+	$(say) LD $(@F)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(STORE_LIBS) $(LIB_LIBS)
+
 $(BENCH_BIN): $(O)/bench/%: $(O)/obj/bench/%.o $(O)/libharness.a $(O)/libhook.a $(O)/libloader.a $(O)/libsallyport.a
 	$(say) LD $(@F)
 	$(Q)mkdir -p $(@D)
@@ -195,7 +202,7 @@ $(FUZZ_BIN): $(O)/selftests/fuzz/%: $(O)/fuzzobj/selftests/fuzz/%.o $(O)/libfuzz
 
 .PHONY: unit-bins prog-bins fuzz-bins bench-bins
 unit-bins: $(UNIT_BIN)
-prog-bins: $(PROG_BIN)
+prog-bins: $(PROG_BIN) $(E2E_BIN)
 fuzz-bins: $(FUZZ_BIN)
 bench-bins: $(BENCH_BIN)
 

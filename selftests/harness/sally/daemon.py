@@ -39,7 +39,8 @@ class Daemon:
         with open(self.config, "w") as f:
             for name, keys in sections.items():
                 if keys:
-                    f.write(f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()) + "\n")
+                    f.write(f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()
+                                                    if v is not None) + "\n")
 
     def start(self, timeout=20, wrap=()):
         """Until READY=1. Returns how long that took, in seconds."""

@@ -29,7 +29,7 @@ find_asked(const struct sp_bind *bind, __u32 sleeper, const union addr *target, 
 	if (!a || a->port == bind->port)
 		return NULL;
 	m = find_machine(a->port);
-	if (!m || (sleeper ? a->port != sleeper : !(m->flags & SP_M_PROXY)))
+	if (!m || !(m->flags & SP_M_PROXY) || (sleeper && a->port != sleeper))
 		return NULL;
 	*ret_flags = m->flags;
 	return a;
@@ -63,7 +63,7 @@ static __always_inline int send_back(struct __sk_buff *skb, const struct frame *
 	return send(skb, d);
 }
 
-/* SLEEPER: the one machine that may be answered for, or 0: all that have SP_M_PROXY. */
+/* SLEEPER: the one machine that may be answered for, or 0: any. SP_M_PROXY is needed. */
 __noinline int answer_arp(struct __sk_buff *skb, const struct frame *f, const struct sp_bind *bind,
 			  __u32 sleeper)
 {

@@ -136,8 +136,11 @@ struct sp_police {
 
 /*
  * `machines`: mmapable array by port number, of machine ports only. User space writes `flags`,
- * `park_max` and sets bits of `watch`; the rest is the kernel's. Each field is changed by itself,
- * atomically where both sides write it.
+ * `park_max`, `slot` and the clock, and sets bits of `watch`; the rest is the kernel's. Each field is
+ * changed by itself, atomically where both sides write it.
+ *
+ * A machine's clock is CLOCK_MONOTONIC less `clock_off_ns`, and stands still at `frozen_ns`, unless
+ * that is 0, while the machine is paused or saved.
  */
 struct sp_machine {
 	__u64 active_ns;  /* last unicast frame from it or to it, CLOCK_MONOTONIC; coarse */
@@ -146,6 +149,11 @@ struct sp_machine {
 	__u32 flags;	  /* SP_M_* */
 	__u32 parked;	  /* frames sent to `notices` since user space set it to 0 */
 	__u32 park_max;	  /* above, what should be parked is dropped (park-full) */
+	__u32 slot;	  /* of its segment: dense, among segments that have machines */
+	__u32 pad;
+	__u64 clock_off_ns;
+	__u64 frozen_ns; /* in the machine's own time */
+	__u64 reserved;
 };
 
 #define SP_WATCH_TO 0x1	     /* the first unicast frame that is redirected to it */
@@ -272,7 +280,7 @@ static_assert(sizeof(struct sp_dst) == 20, "sp_dst");
 static_assert(sizeof(struct sp_fdb_key) == 12, "sp_fdb_key");
 static_assert(sizeof(struct sp_flood) == 8 + 20 * SP_FLOOD_MAX, "sp_flood");
 static_assert(sizeof(struct sp_police) == 48, "sp_police");
-static_assert(sizeof(struct sp_machine) == 32, "sp_machine");
+static_assert(sizeof(struct sp_machine) == 64, "sp_machine");
 static_assert(sizeof(struct sp_address_key) == 20, "sp_address_key");
 static_assert(sizeof(struct sp_address) == 12, "sp_address");
 static_assert(sizeof(struct sp_notice) == 48, "sp_notice");

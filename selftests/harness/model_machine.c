@@ -370,7 +370,7 @@ enum sp_reason model_guard_machine(const struct world *w, const struct world_mac
 
 /* --- answers in a machine's name --- */
 
-/* SLEEPER NULL: of any that has SP_M_PROXY. */
+/* Only of one that has SP_M_PROXY; SLEEPER NULL: of any. */
 static const struct world_address *answered(uint32_t segment, const uint8_t target[16],
 					    const struct world_machine *sleeper, uint32_t asker)
 {
@@ -379,8 +379,8 @@ static const struct world_address *answered(uint32_t segment, const uint8_t targ
 
 	if (!a || a->port == asker)
 		return NULL;
-	if (sleeper)
-		return a->port == sleeper->port ? a : NULL;
+	if (sleeper && a->port != sleeper->port)
+		return NULL;
 	return m->flags & SP_M_PROXY ? a : NULL;
 }
 

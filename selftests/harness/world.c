@@ -121,9 +121,9 @@ const struct world_machine world_machines[] = {
 	{W_PINNED, 31, 6, SP_M_PINNED, PARK_MAX, false},
 	{W_FREE, 32, 6, 0, PARK_MAX, false},
 	{W_ASLEEP, 33, 6, SP_M_PROXY | SP_M_PINNED, PARK_MAX, true},
-	{W_BOOTING, 34, 6, SP_M_PROXY | SP_M_PINNED, PARK_MAX, false},
+	{W_BOOTING, 34, 6, SP_M_PROXY | SP_M_PINNED | SP_M_ROUTER, PARK_MAX, false},
 	{W_ROUTER, 35, 6, SP_M_ROUTER | SP_M_DHCP, PARK_MAX, false},
-	/* Its group questions are left to the segment: it is about to sleep, or was forgotten. */
+	/* Nobody answers for it: it is not to be woken. */
 	{W_FULL, 36, 6, SP_M_PINNED | SP_M_ROUTER, 0, true},
 	{W_FLOODER, WORLD_FLOODER, 6, 0, PARK_MAX, false},
 	{W_OTHER, 38, 7, SP_M_PINNED, PARK_MAX, false},

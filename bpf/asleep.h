@@ -13,9 +13,8 @@
 
 /*
  * What these functions answer: a verdict (TC_ACT_SHOT: it is parked; TC_ACT_REDIRECT), a negative
- * enum sp_reason, or that the frame is to go on as any other.
+ * enum sp_reason, or that the frame is to go on as any other (GO_ON).
  */
-#define GO_ON 0
 
 /* --- answers --- */
 
@@ -150,14 +149,24 @@ static __always_inline bool take_place(struct sp_machine *m)
 	return false;
 }
 
-static __always_inline int park(struct __sk_buff *skb, const struct frame *f,
-				const struct sp_bind *bind, struct sp_machine *m, __u32 port)
+/* Why a unicast frame may not wait for M, before room for it is taken from others. */
+static __always_inline int may_wait(const struct frame *f, const struct sp_machine *m)
+{
+	if (f->gso_size || f->len > SP_PARK_LEN)
+		return -SP_R_ASLEEP;
+	return m->parked >= m->park_max ? -SP_R_PARK_FULL : GO_ON;
+}
+
+/* The frame, which may wait (may_wait), is taken for M, the machine of PORT. */
+__noinline int park(struct __sk_buff *skb, const struct frame *f, const struct sp_bind *bind,
+		    struct sp_machine *m, __u32 port)
 {
 	struct sp_parked *r;
-	__u32 len = f->len;
+	__u32 len;
 
-	if (m->parked >= m->park_max) /* before room for it is taken from others */
-		return -SP_R_PARK_FULL;
+	if (!f || !bind || !m)
+		return -SP_R_ASLEEP;
+	len = f->len;
 	r = bpf_ringbuf_reserve(&notices, sizeof(*r), 0);
 	if (!r)
 		return -SP_R_PARK_FULL;
@@ -174,29 +183,6 @@ static __always_inline int park(struct __sk_buff *skb, const struct frame *f,
 	bpf_ringbuf_submit(r, 0);
 	count_rx(bind->port, len);
 	return TC_ACT_SHOT;
-}
-
-/* A unicast frame for D, a machine that is asleep. */
-__noinline int to_sleeper(struct __sk_buff *skb, const struct frame *f, const struct sp_bind *bind,
-			  const struct sp_dst *d)
-{
-	struct sp_machine *m;
-	struct packet p = {};
-	int r;
-
-	if (!f || !bind || !d)
-		return -SP_R_ASLEEP;
-	if (f->proto == bpf_htons(ETH_P_ARP))
-		return answer_arp(skb, f, bind, d->port) ?: -SP_R_ASLEEP;
-	r = read_packet(skb, f, &p);
-	if (r)
-		return -r;
-	if (is_nd(&p))
-		return answer_nd(skb, f, bind, d->port, &p) ?: -SP_R_ASLEEP;
-	m = find_machine(d->port);
-	if (!m || f->gso_size || f->len > SP_PARK_LEN)
-		return -SP_R_ASLEEP;
-	return park(skb, f, bind, m, d->port);
 }
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "classify.h"
 #include "drop.h"
+#include "firewall.h"
 
 /* uapi/linux/pkt_cls.h; TCX takes the same numbers. */
 #define TC_ACT_OK 0
@@ -63,7 +64,9 @@ static __always_inline int send(struct __sk_buff *skb, const struct sp_dst *d)
 
 struct copies {
 	struct __sk_buff *skb;
+	const struct frame *f;
 	const struct sp_flood *list;
+	struct packet *p;	/* what is in the frame, if `read` */
 	__u8 group[SP_MAC_LEN]; /* the frame's own destination */
 	__u16 tag;		/* which tag it has now */
 	__u32 len;
@@ -71,9 +74,26 @@ struct copies {
 	__u32 port;	/* where it came from: skipped */
 	__u32 sent;
 	__u32 failed;	/* enum sp_reason of the last copy that could not be made */
+	__u32 refused;	/* enum sp_reason of the last machine that does not want it */
+	bool read;
 	bool rewritten; /* its destination is a unicast address now */
 	bool too_long;	/* for one of the ports */
 };
+
+/* May the machine D have a copy? Its frame is read for the first of them that is asked. */
+static __always_inline bool may_reach(struct copies *c, const struct sp_dst *d)
+{
+	int r = 0;
+
+	if (c->f->proto == bpf_htons(ETH_P_ARP))
+		return true;
+	if (!c->read)
+		r = -read_packet(c->skb, c->f, c->p);
+	c->read = !r;
+	r = r ?: judge_copy(c->p, d->port, POLICY_IN);
+	c->refused = r ? -r : c->refused;
+	return !r;
+}
 
 /* The destination as this port needs it: MAC mode gets a unicast copy (I3). */
 static __always_inline bool readdress(struct copies *c, const struct sp_dst *d)
@@ -100,6 +120,8 @@ static long copy_one(__u32 i, void *arg)
 		c->too_long = true;
 		return 0;
 	}
+	if (d->kind == SP_PORT_MACHINE && !may_reach(c, d))
+		return 0;
 	if (c->tag != d->vid) {
 		if (!retag(c->skb, c->tag, d->vid)) {
 			c->failed = SP_R_TAG_FAILED;
@@ -117,14 +139,18 @@ static long copy_one(__u32 i, void *arg)
 }
 
 /*
- * One copy for each other port of the segment, at most SP_FLOOD_MAX; the original ends here.
- * Returns why not, if nobody got one or a copy failed.
+ * One copy for each other port of the segment, at most SP_FLOOD_MAX; the original ends here. P: what
+ * is in the frame, if READ, or room for it. Returns why not, if nobody got one or a copy failed.
  */
 static __always_inline enum sp_reason flood_frame(struct __sk_buff *skb, const struct frame *f,
-						  const struct sp_bind *bind)
+						  const struct sp_bind *bind, struct packet *p,
+						  bool read)
 {
 	__u32 segment = bind->segment;
 	struct copies c = {.skb = skb,
+			   .f = f,
+			   .p = p,
+			   .read = read,
 			   .tag = f->vid,
 			   .len = f->len,
 			   .wire_len = wire_len(f),
@@ -140,7 +166,7 @@ static __always_inline enum sp_reason flood_frame(struct __sk_buff *skb, const s
 		return c.failed;
 	if (c.sent)
 		return SP_R_NONE;
-	return c.too_long ? SP_R_TOO_LONG : SP_R_NO_LISTENER;
+	return c.refused ?: c.too_long ? SP_R_TOO_LONG : SP_R_NO_LISTENER;
 }
 
 #endif

@@ -6,7 +6,6 @@
 #ifndef SALLYPORT_BPF_MACHINE_H
 #define SALLYPORT_BPF_MACHINE_H
 
-#include "drop.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -40,12 +39,18 @@ static __always_inline void fill_notice(struct sp_notice *n, enum sp_notice_kind
 	n->pad = 0;
 }
 
+/* A port and its segment, in one: five arguments are all that a function has. */
+static __always_inline __u64 whereabouts(__u32 port, __u32 segment)
+{
+	return (__u64)port << 32 | segment;
+}
+
 /*
  * Something that was asked for came true. There is a place for the notice before the bit is
- * cleared: where there is none, the next frame tries again. Who cleared it sends: one CPU.
- * ADDR may be NULL.
+ * cleared: where there is none, the next frame tries again. Who cleared it sends: one CPU. WHERE: of
+ * the machine, as whereabouts() has it; ADDR may be NULL.
  */
-__noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, const struct owner *o,
+__noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, __u64 where,
 		      const union addr *addr)
 {
 	enum sp_notice_kind kind = bit == SP_WATCH_TO	    ? SP_NOTICE_TO
@@ -54,7 +59,7 @@ __noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, co
 							    : SP_NOTICE_ADDRESS;
 	struct sp_notice *n;
 
-	if (!m || !f || !o)
+	if (!m || !f)
 		return 0;
 	n = bpf_ringbuf_reserve(&notices, sizeof(*n), 0);
 	if (!n)
@@ -63,34 +68,32 @@ __noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, co
 		bpf_ringbuf_discard(n, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
-	fill_notice(n, kind, o->port, o->segment, f->len);
+	fill_notice(n, kind, where >> 32, where, f->len);
 	if (addr)
 		__builtin_memcpy(n->addr, addr->b, sizeof(n->addr));
 	bpf_ringbuf_submit(n, 0);
 	return 0;
 }
 
-/* A unicast frame goes to the machine, whose port and segment O names. */
-static __always_inline void note_to(struct sp_machine *m, const struct frame *f,
-				    const struct owner *o)
+/* A unicast frame goes to the machine, whose whereabouts WHERE are. */
+static __always_inline void note_to(struct sp_machine *m, const struct frame *f, __u64 where)
 {
 	mark_active(m);
 	if (m->watch & SP_WATCH_TO)
-		notify(m, SP_WATCH_TO, f, o, NULL);
+		notify(m, SP_WATCH_TO, f, where, NULL);
 }
 
 /* A frame that the machine sent goes on. */
-static __always_inline void note_from(struct sp_machine *m, const struct frame *f,
-				      const struct owner *o)
+static __always_inline void note_from(struct sp_machine *m, const struct frame *f, __u64 where)
 {
 	if (m->watch & SP_WATCH_FROM)
-		notify(m, SP_WATCH_FROM, f, o, NULL);
+		notify(m, SP_WATCH_FROM, f, where, NULL);
 	if (mac_is_group(f->dst))
 		return;
 	mark_active(m);
 	/* An answer to nothing is none. */
 	if ((m->watch & (SP_WATCH_ANSWER | SP_WATCH_TO)) == SP_WATCH_ANSWER)
-		notify(m, SP_WATCH_ANSWER, f, o, NULL);
+		notify(m, SP_WATCH_ANSWER, f, where, NULL);
 }
 
 static __always_inline const struct sp_address *find_address(__u32 segment, const union addr *a)

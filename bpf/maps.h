@@ -61,9 +61,49 @@ struct {
 	__uint(max_entries, SP_NOTICES_SIZE);
 } notices SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct sp_slot);
+} slots SEC(".maps");
+
+/* By slot. What is in them the loader makes, sizes as well. */
+#define MAP_OF_MAPS(name, inner)                                                                   \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                          \
+		__uint(max_entries, 1);                                                            \
+		__type(key, __u32);                                                                \
+		__array(values, inner);                                                            \
+	} name SEC(".maps")
+
+/* Sizes, not types: clang leaves out of the BTF what is reached by way of pointers alone. */
+#define INNER_MAP(name, map_type, key, value, entries, flags)                                      \
+	struct name {                                                                              \
+		__uint(type, map_type);                                                            \
+		__uint(max_entries, entries);                                                      \
+		__uint(map_flags, flags);                                                          \
+		__uint(key_size, sizeof(key));                                                     \
+		__uint(value_size, sizeof(value));                                                 \
+	}
+
+INNER_MAP(flow4_table, BPF_MAP_TYPE_HASH, struct sp_flow4_key, struct sp_flow, SP_SHARD_FLOWS,
+	  BPF_F_NO_PREALLOC);
+INNER_MAP(flow6_table, BPF_MAP_TYPE_HASH, struct sp_flow6_key, struct sp_flow, SP_SHARD_FLOWS,
+	  BPF_F_NO_PREALLOC);
+INNER_MAP(fragment_table, BPF_MAP_TYPE_ARRAY, __u32, struct sp_fragment, SP_FRAGMENTS, 0);
+
+MAP_OF_MAPS(flows4, struct flow4_table);
+MAP_OF_MAPS(flows6, struct flow6_table);
+MAP_OF_MAPS(fragments, struct fragment_table);
+ARRAY_MAP(timeouts, BPF_MAP_TYPE_ARRAY, struct sp_timeouts, 1);
+ARRAY_MAP(collector, BPF_MAP_TYPE_ARRAY, struct sp_collector, 1);
+
 /* Set before loading, from the pinned `config`. */
 const volatile __u32 sp_mark = 0;
 const volatile __u32 sp_sampling = 0;
 const volatile __u64 sp_sample_ns = 0;
+const volatile __u32 sp_shards = 1; /* tables for each slot and family: 2^n */
 
 #endif

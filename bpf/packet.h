@@ -48,12 +48,15 @@ union addr {
 struct packet {
 	union addr src, dst;
 	__u32 fragment_id;
-	__u32 l4_len; /* bytes of the upper layer in this packet, as the IP header has it */
+	__u32 l4_len;	/* bytes of the upper layer in this packet, as the IP header has it */
+	__u32 seq, ack; /* TCP */
 	__be16 sport,
 		dport;	/* TCP, UDP, UDP-Lite, SCTP, DCCP; 0 elsewhere and in later fragments */
 	__be16 icmp_id; /* of an ICMP query or echo; 0 elsewhere */
+	__u16 win;	/* TCP, as it is in the header */
 	__u16 l4;	/* where the upper layer begins, from the Ethernet header on */
-	__u16 inner;	/* ICMP error: where the packet that it tells of begins; 0: none */
+	__u16 offset;	/* of a fragment, in bytes */
+	__u16 begin;	/* of a fragment: where offset 0 of its datagram is in the first one */
 	__u8 version;	/* 4, 6 */
 	__u8 proto;	/* of the upper layer: the last of the chain */
 	__u8 hops;	/* TTL or hop limit */
@@ -61,6 +64,8 @@ struct packet {
 	__u8 icmp_type, icmp_code;
 	__u8 tcp_flags; /* byte 13 of the header: CWR to FIN */
 	__u8 tcp_len;	/* header with options */
+	__u8 proven;	/* who sends it may use the source address: its flow says so */
+	__u8 pad;
 };
 
 struct ip4_header { /* RFC 791 */
@@ -79,10 +84,26 @@ struct ip6_header { /* RFC 8200 */
 	union addr src, dst;
 };
 
+struct tcp_header { /* RFC 9293 */
+	__be16 sport, dport;
+	__be32 seq, ack;
+	__u8 offset, flags;
+	__be16 win, check, urgent;
+};
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_PSH 0x08
+#define TCP_ACK 0x10
+#define TCP_URG 0x20
+
 #define IP4_MORE_FRAGMENTS 0x2000
 #define IP4_OFFSET_MASK 0x1fff
 #define IP6_OFFSET_MASK 0xfff8
 #define IP6_MORE_FRAGMENTS 0x0001
+
+#define ICMP_HEADER 8 /* of a query or an error: what it quotes is behind */
 
 /* --- addresses --- */
 
@@ -176,20 +197,39 @@ static __always_inline void read_icmp(struct packet *p, const __u8 *h)
 	p->icmp_code = h[1];
 	if (icmp_has_id(p))
 		__builtin_memcpy(&p->icmp_id, h + 4, sizeof(p->icmp_id));
-	else if (icmp_is_error(p) && p->l4_len >= 8 + (p->version == 6 ? IPV6_MIN : IPV4_MIN))
-		p->inner = p->l4 + 8;
+}
+
+/* False: the header is not whole. */
+static __always_inline bool read_tcp(struct __sk_buff *skb, struct packet *p)
+{
+	struct tcp_header t;
+
+	if (bpf_skb_load_bytes(skb, p->l4, &t, sizeof(t)))
+		return false;
+	p->sport = t.sport;
+	p->dport = t.dport;
+	p->seq = bpf_ntohl(t.seq);
+	p->ack = bpf_ntohl(t.ack);
+	p->win = bpf_ntohs(t.win);
+	p->tcp_len = (t.offset >> 4) * 4;
+	p->tcp_flags = t.flags;
+	return p->tcp_len >= sizeof(t) && p->tcp_len <= p->l4_len;
 }
 
 /* P's addresses, proto, l4, l4_len and fragment are known. */
 static __always_inline enum sp_reason read_upper(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 need = upper_min(p);
-	__u8 h[8], t[2];
+	__u8 h[8];
 	__u16 len;
 
 	if ((p->fragment & FRAGMENT_LATER) || !need)
 		return SP_R_NONE;
-	if (p->l4_len < need || bpf_skb_load_bytes(skb, p->l4, h, sizeof(h)))
+	if (p->l4_len < need)
+		return SP_R_BAD_HEADERS;
+	if (p->proto == PROTO_TCP)
+		return read_tcp(skb, p) ? SP_R_NONE : SP_R_BAD_HEADERS;
+	if (bpf_skb_load_bytes(skb, p->l4, h, sizeof(h)))
 		return SP_R_BAD_HEADERS;
 	if (p->proto == PROTO_ICMP || p->proto == PROTO_ICMP6) {
 		read_icmp(p, h);
@@ -202,59 +242,100 @@ static __always_inline enum sp_reason read_upper(struct __sk_buff *skb, struct p
 		if (len < need || (len > p->l4_len && !p->fragment))
 			return SP_R_BAD_HEADERS;
 	}
-	if (p->proto == PROTO_TCP) {
-		if (bpf_skb_load_bytes(skb, p->l4 + 12, t, sizeof(t)))
-			return SP_R_BAD_HEADERS;
-		p->tcp_len = (t[0] >> 4) * 4;
-		p->tcp_flags = t[1];
-		if (p->tcp_len < need || p->tcp_len > p->l4_len)
-			return SP_R_BAD_HEADERS;
+	return SP_R_NONE;
+}
+
+/* Of a packet that an ICMP error quotes there are eight bytes of the upper layer: RFC 792. */
+static __always_inline enum sp_reason read_quoted_upper(struct __sk_buff *skb, struct packet *p)
+{
+	__be32 seq;
+	__u8 h[8];
+
+	if (p->fragment & FRAGMENT_LATER)
+		return SP_R_BAD_HEADERS;
+	if (!upper_min(p))
+		return SP_R_NONE;
+	if (bpf_skb_load_bytes(skb, p->l4, h, sizeof(h)))
+		return SP_R_BAD_HEADERS;
+	if (p->proto == PROTO_ICMP || p->proto == PROTO_ICMP6) {
+		read_icmp(p, h);
+		return SP_R_NONE;
 	}
+	__builtin_memcpy(&p->sport, h, sizeof(p->sport));
+	__builtin_memcpy(&p->dport, h + 2, sizeof(p->dport));
+	__builtin_memcpy(&seq, h + 4, sizeof(seq));
+	p->seq = bpf_ntohl(seq);
 	return SP_R_NONE;
 }
 
 /* --- IPv4 --- */
 
+/* Where a packet is in a frame, and how much of it there can be. */
+struct place {
+	__u32 at, room;
+	bool quoted; /* in an ICMP error: its end may be missing */
+	bool gso;
+};
+
 /*
  * A GSO frame may leave the length to who cuts it up (iph_totlen and ipv6_payload_len of the
  * kernel): what counts is the frame's own then.
  */
-static __always_inline __u32 stated_len(const struct frame *f, __u32 stated, __u32 actual)
+static __always_inline __u32 stated_len(const struct place *w, __u32 stated, __u32 actual)
 {
-	return !stated && f->gso_size ? actual : stated;
+	return !stated && w->gso ? actual : stated;
 }
 
-static __always_inline enum sp_reason read_ip4(struct __sk_buff *skb, const struct frame *f,
+static __always_inline bool fits(const struct place *w, __u32 len, __u32 room)
+{
+	return w->quoted || len <= room;
+}
+
+static __always_inline enum sp_reason read_any_upper(struct __sk_buff *skb, const struct place *w,
+						     struct packet *p)
+{
+	return w->quoted ? read_quoted_upper(skb, p) : read_upper(skb, p);
+}
+
+static __always_inline void read_fragment4(const struct ip4_header *ip, struct packet *p)
+{
+	__u16 frag = bpf_ntohs(ip->frag_off);
+
+	if (!(frag & (IP4_MORE_FRAGMENTS | IP4_OFFSET_MASK)))
+		return;
+	p->fragment = FRAGMENT_ANY;
+	p->fragment_id = bpf_ntohs(ip->id);
+	p->offset = (frag & IP4_OFFSET_MASK) * 8;
+	p->begin = p->l4;
+	if (p->offset)
+		p->fragment |= FRAGMENT_LATER;
+}
+
+static __always_inline enum sp_reason read_ip4(struct __sk_buff *skb, const struct place *w,
 					       struct packet *p)
 {
 	struct ip4_header ip;
-	__u32 header, total, room = f->len - ETH_HLEN;
-	__u16 frag;
+	__u32 header, total;
 
-	if (f->len < ETH_HLEN + IPV4_MIN || bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+	if (w->room < IPV4_MIN || bpf_skb_load_bytes(skb, w->at, &ip, sizeof(ip)))
 		return SP_R_BAD_HEADERS;
 	header = (ip.version_ihl & 0xf) * 4;
-	total = stated_len(f, bpf_ntohs(ip.tot_len), room);
-	if (ip.version_ihl >> 4 != 4 || header < IPV4_MIN || total < header || total > room)
+	total = stated_len(w, bpf_ntohs(ip.tot_len), w->room);
+	if (ip.version_ihl >> 4 != 4 || header < IPV4_MIN || total < header ||
+	    !fits(w, total, w->room))
 		return SP_R_BAD_HEADERS;
 	map_ip4(&p->src, ip.src);
 	map_ip4(&p->dst, ip.dst);
 	p->version = 4;
 	p->proto = ip.proto;
 	p->hops = ip.ttl;
-	p->l4 = ETH_HLEN + header;
+	p->l4 = w->at + header;
 	p->l4_len = total - header;
-	frag = bpf_ntohs(ip.frag_off);
-	if (frag & (IP4_MORE_FRAGMENTS | IP4_OFFSET_MASK)) {
-		p->fragment = FRAGMENT_ANY;
-		p->fragment_id = bpf_ntohs(ip.id);
-		if (frag & IP4_OFFSET_MASK)
-			p->fragment |= FRAGMENT_LATER;
-		/* RFC 3128: it would overwrite the header of the first. */
-		if (p->proto == PROTO_TCP && (frag & IP4_OFFSET_MASK) == 1)
-			return SP_R_BAD_HEADERS;
-	}
-	return read_upper(skb, p);
+	read_fragment4(&ip, p);
+	/* RFC 3128: it would overwrite the header of the first. */
+	if (p->proto == PROTO_TCP && p->offset == 8)
+		return SP_R_BAD_HEADERS;
+	return read_any_upper(skb, w, p);
 }
 
 /* --- IPv6 --- */
@@ -293,7 +374,9 @@ static __always_inline bool read_fragment(struct chain *c, const __u8 *h)
 	if (p->fragment)
 		return false;
 	p->fragment = FRAGMENT_ANY;
-	if (offset & IP6_OFFSET_MASK)
+	p->offset = offset & IP6_OFFSET_MASK;
+	p->begin = c->at + 8;
+	if (p->offset)
 		p->fragment |= FRAGMENT_LATER;
 	p->fragment_id = (__u32)h[4] << 24 | h[5] << 16 | h[6] << 8 | h[7];
 	return true;
@@ -327,17 +410,17 @@ static long walk_one(__u32 i, void *arg)
 	return c->bad || (c->p->fragment & FRAGMENT_LATER);
 }
 
-static __always_inline enum sp_reason read_ip6(struct __sk_buff *skb, const struct frame *f,
+static __always_inline enum sp_reason read_ip6(struct __sk_buff *skb, const struct place *w,
 					       struct packet *p)
 {
-	struct chain c = {.skb = skb, .p = p, .at = ETH_HLEN + IPV6_MIN};
-	__u32 payload, room = f->len - ETH_HLEN - IPV6_MIN;
+	struct chain c = {.skb = skb, .p = p, .at = w->at + IPV6_MIN};
+	__u32 payload, room = w->room - IPV6_MIN;
 	struct ip6_header ip;
 
-	if (f->len < ETH_HLEN + IPV6_MIN || bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+	if (w->room < IPV6_MIN || bpf_skb_load_bytes(skb, w->at, &ip, sizeof(ip)))
 		return SP_R_BAD_HEADERS;
-	payload = stated_len(f, bpf_ntohs(ip.payload_len), room);
-	if (ip.version_class >> 4 != 6 || payload > room)
+	payload = stated_len(w, bpf_ntohs(ip.payload_len), room);
+	if (ip.version_class >> 4 != 6 || !fits(w, payload, room))
 		return SP_R_BAD_HEADERS;
 	p->src = ip.src;
 	p->dst = ip.dst;
@@ -355,7 +438,7 @@ static __always_inline enum sp_reason read_ip6(struct __sk_buff *skb, const stru
 	p->proto = c.next;
 	p->l4 = c.at;
 	p->l4_len = c.end - c.at;
-	return read_upper(skb, p);
+	return read_any_upper(skb, w, p);
 }
 
 /*
@@ -368,9 +451,13 @@ static __always_inline enum sp_reason read_ip6(struct __sk_buff *skb, const stru
  */
 __noinline int read_packet(struct __sk_buff *skb, const struct frame *f, struct packet *p)
 {
-	if (!f || !p)
+	struct place w = {.at = ETH_HLEN};
+
+	if (!f || !p || f->len < ETH_HLEN)
 		return SP_R_BAD_HEADERS;
-	return f->proto == bpf_htons(ETH_P_IP) ? read_ip4(skb, f, p) : read_ip6(skb, f, p);
+	w.room = f->len - ETH_HLEN;
+	w.gso = f->gso_size;
+	return f->proto == bpf_htons(ETH_P_IP) ? read_ip4(skb, &w, p) : read_ip6(skb, &w, p);
 }
 
 #endif

@@ -19,7 +19,7 @@
 /* The machine that a frame comes from. */
 struct sender {
 	const struct frame *f;
-	const struct owner *o;
+	const struct sp_bind *bind;
 	struct sp_machine *m;
 };
 
@@ -32,11 +32,11 @@ enum claim {
 
 static __always_inline enum claim claim(const struct sender *s, const union addr *addr)
 {
-	const struct sp_address *a = find_address(s->o->segment, addr);
+	const struct sp_address *a = find_address(s->bind->segment, addr);
 
 	if (!a)
 		return CLAIM_FREE;
-	return a->port == s->o->port ? CLAIM_MINE : CLAIM_ANOTHERS;
+	return a->port == s->bind->port ? CLAIM_MINE : CLAIM_ANOTHERS;
 }
 
 static __always_inline bool is_pinned(const struct sender *s)
@@ -58,7 +58,8 @@ static __always_inline bool judge_claim(const struct sender *s, const union addr
 	if (!may_use(s, addr, c))
 		return false;
 	if (c == CLAIM_FREE && (s->m->watch & SP_WATCH_ADDRESS))
-		notify(s->m, SP_WATCH_ADDRESS, s->f, s->o, addr);
+		notify(s->m, SP_WATCH_ADDRESS, s->f,
+		       whereabouts(s->bind->port, s->bind->segment), addr);
 	return true;
 }
 
@@ -94,7 +95,7 @@ static __always_inline bool may_send_from4(const struct sender *s, const struct 
 		return true;
 	if (!addr_is_host4(&p->src))
 		return !p->src.w[3] && is_dhcp_request(p);
-	return may_use(s, &p->src, claim(s, &p->src));
+	return p->proven || may_use(s, &p->src, claim(s, &p->src));
 }
 
 /*
@@ -145,7 +146,7 @@ static __always_inline bool may_send_from6(const struct sender *s, const struct 
 {
 	if (addr_is_unspecified(&p->src))
 		return may_be_unspecified(p);
-	return addr_is_host6(&p->src) && may_use(s, &p->src, claim(s, &p->src));
+	return addr_is_host6(&p->src) && (p->proven || may_use(s, &p->src, claim(s, &p->src)));
 }
 
 /* RFC 6980, 7113: nobody needs these in fragments, but who wants to pass a guard. */
@@ -195,21 +196,18 @@ static __always_inline enum sp_reason judge_ip6(struct __sk_buff *skb, const str
 
 /* --- */
 
-__noinline int judge_sender(struct __sk_buff *skb, const struct frame *f, const struct owner *o,
-			    struct sp_machine *m)
+/* P: the packet in F, where that is not ARP. */
+__noinline int judge_sender(struct __sk_buff *skb, const struct frame *f,
+			    const struct sp_bind *bind, struct sp_machine *m,
+			    const struct packet *p)
 {
-	struct sender s = {.f = f, .o = o, .m = m};
-	struct packet p = {};
-	int r;
+	struct sender s = {.f = f, .bind = bind, .m = m};
 
-	if (!f || !o || !m)
+	if (!f || !bind || !m || !p)
 		return SP_R_BAD_HEADERS;
 	if (f->proto == bpf_htons(ETH_P_ARP))
 		return judge_arp(skb, &s);
-	r = read_packet(skb, f, &p);
-	if (r)
-		return r;
-	return p.version == 4 ? judge_ip4(&s, &p) : judge_ip6(skb, &s, &p);
+	return p->version == 4 ? judge_ip4(&s, p) : judge_ip6(skb, &s, p);
 }
 
 #endif

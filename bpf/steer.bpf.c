@@ -48,12 +48,26 @@ static __always_inline int refuse_unbound(struct __sk_buff *skb, const struct fr
 	return refuse(skb, f, &o, form ? form : reason, SP_HOOK_STEER);
 }
 
+/* The same of what is bound. */
+static __noinline int refuse_bound(struct __sk_buff *skb, const struct frame *f,
+				   const struct sp_bind *bind, enum sp_reason reason)
+{
+	struct owner o = {.port = bind->port, .segment = bind->segment};
+
+	return refuse(skb, f, &o, reason, SP_HOOK_STEER);
+}
+
 /* --- a frame whose sender is known, and may send it --- */
 
-/* SELF: the machine that sends, NULL where another does. */
+static __always_inline bool is_ip(const struct frame *f)
+{
+	return f->proto != bpf_htons(ETH_P_ARP);
+}
+
+/* SELF: the machine that sends, NULL where another does; P: what it sends, or room for that. */
 static __always_inline int steer_group(struct __sk_buff *skb, const struct frame *f,
-				       const struct sp_bind *bind, const struct owner *o,
-				       struct sp_machine *self)
+				       const struct sp_bind *bind, struct sp_machine *self,
+				       struct packet *p)
 {
 	enum sp_reason reason = SP_R_NONE;
 	int r = GO_ON;
@@ -62,73 +76,168 @@ static __always_inline int steer_group(struct __sk_buff *skb, const struct frame
 		reason = SP_R_DST_RESERVED;
 	else if (may_ask(f))
 		r = answer(skb, f, bind, 0);
+	if (!reason && !r && self && is_ip(f))
+		r = judge_copy(p, bind->port, POLICY_OUT);
 	if (r > 0)
 		return r;
 	if (r < 0)
 		reason = -r;
 	if (!reason)
-		reason = flood_frame(skb, f, bind);
+		reason = flood_frame(skb, f, bind, p, self);
 	if (reason)
-		return refuse(skb, f, o, reason, SP_HOOK_STEER);
-	count_rx(o->port, f->len);
+		return refuse_bound(skb, f, bind, reason);
+	count_rx(bind->port, f->len);
 	if (self)
-		note_from(self, f, o);
+		note_from(self, f, whereabouts(bind->port, bind->segment));
 	return TC_ACT_SHOT; /* the copies are on their way */
 }
 
-/* D is a machine's. */
-static __noinline int to_machine(struct __sk_buff *skb, const struct frame *f,
-				 const struct sp_bind *bind, const struct sp_dst *d)
+static __noinline int foreign_group(struct __sk_buff *skb, const struct frame *f,
+				    const struct sp_bind *bind)
 {
-	struct owner o = {.port = d->port, .segment = bind->segment};
-	struct sp_machine *m;
+	struct packet p = {};
 
-	if (d->flags & SP_F_ASLEEP)
-		return to_sleeper(skb, f, bind, d);
-	m = find_machine(d->port);
-	if (!m)
-		return GO_ON;
-	if (m->flags & SP_M_PROXY) { /* who has it in the cache asks it alone: RFC 4861, 7.3 */
-		int r = answer(skb, f, bind, d->port);
+	return steer_group(skb, f, bind, NULL, &p);
+}
 
-		if (r)
-			return r;
+/* ARP and neighbor discovery for the machine of D: it is answered for it, or goes to it. */
+static __always_inline int ask_machine(struct __sk_buff *skb, const struct frame *f,
+				       const struct sp_bind *bind, const struct sp_dst *d,
+				       const struct sp_machine *to, const struct packet *p)
+{
+	bool asleep = d->flags & SP_F_ASLEEP;
+	int r = GO_ON;
+
+	/* Who has it in the cache asks it alone: RFC 4861, 7.3. */
+	if (asleep || (to->flags & SP_M_PROXY))
+		r = is_ip(f) ? answer_nd(skb, f, bind, d->port, p)
+			     : answer_arp(skb, f, bind, d->port);
+	return r ?: asleep ? -SP_R_ASLEEP : GO_ON;
+}
+
+/*
+ * D is the machine TO's. P is what is in the frame, unless that is ARP; FLOW its flow. What the
+ * firewall refuses neither wakes a machine nor waits for it.
+ */
+static __always_inline int to_machine(struct __sk_buff *skb, const struct frame *f,
+				      const struct sp_bind *bind, const struct sp_dst *d,
+				      struct sp_machine *to, struct packet *p,
+				      const struct passage *w, struct sp_flow *flow)
+{
+	bool asleep = d->flags & SP_F_ASLEEP;
+	int r;
+
+	if (!is_ip(f) || is_nd(p)) {
+		r = ask_machine(skb, f, bind, d, to, p);
+		asleep = false;
+	} else {
+		r = asleep ? may_wait(f, to) : GO_ON;
+		r = r ?: firewall(skb, f, p, w, flow);
 	}
-	note_to(m, f, &o);
+	if (r)
+		return r;
+	if (asleep)
+		return park(skb, f, bind, to, d->port);
+	note_to(to, f, whereabouts(d->port, bind->segment));
 	return GO_ON;
 }
 
-static __always_inline int steer_unicast(struct __sk_buff *skb, const struct frame *f,
-					 const struct sp_bind *bind, const struct owner *o,
-					 struct sp_machine *self)
+/* The same from a port that is no machine's. */
+static __noinline int foreign_to_machine(struct __sk_buff *skb, const struct frame *f,
+					 const struct sp_bind *bind, const struct sp_dst *d)
 {
-	const struct sp_dst *d = find_destination(f, o->segment);
-	enum sp_reason reason = judge_unicast(f, bind, d);
+	struct sp_machine *to = find_machine(d->port);
+	struct sp_flow *flow = NULL;
+	struct passage w = {};
+	struct packet p = {};
+	int r;
 
-	if (!reason && d && d->kind == SP_PORT_MACHINE) {
-		int r = to_machine(skb, f, bind, d);
-
-		if (r > 0)
-			return r;
-		reason = -r;
+	if (!to)
+		return -SP_R_PORT_UNKNOWN;
+	if (is_ip(f)) {
+		r = read_packet(skb, f, &p);
+		if (r)
+			return -r;
+		begin_passage(&w, f, NULL, 0, to, d->port);
+		flow = find_flow(&p, &w);
 	}
+	return to_machine(skb, f, bind, d, to, &p, &w, flow);
+}
+
+/* Off it goes. R: what became of it on the way. */
+static __always_inline int depart(struct __sk_buff *skb, const struct frame *f,
+				  const struct sp_bind *bind, const struct sp_dst *d, int r)
+{
+	enum sp_reason reason = r < 0 ? -r : SP_R_NONE;
+
+	if (r > 0)
+		return r;
 	if (!reason && d && (f->vid || d->vid) && !retag(skb, f->vid, d->vid))
 		reason = SP_R_TAG_FAILED;
 	if (reason || !d)
-		return refuse(skb, f, o, reason, SP_HOOK_STEER);
-	count_rx(o->port, f->len);
+		return refuse_bound(skb, f, bind, reason);
+	count_rx(bind->port, f->len);
 	count_tx(d->port, f->len);
-	if (self)
-		note_from(self, f, o);
-	return send(skb, d);
+	return TC_ACT_OK;
 }
 
-static __always_inline int steer(struct __sk_buff *skb, const struct frame *f,
-				 const struct sp_bind *bind, const struct owner *o,
-				 struct sp_machine *self)
+/* --- what a machine sends --- */
+
+/* What it sends is read, before it is judged by anything. */
+static __always_inline enum sp_reason read_own(struct __sk_buff *skb, const struct frame *f,
+					       struct packet *p)
 {
-	return mac_is_group(f->dst) ? steer_group(skb, f, bind, o, self)
-				    : steer_unicast(skb, f, bind, o, self);
+	return is_ip(f) ? read_packet(skb, f, p) : SP_R_NONE;
+}
+
+static __noinline int machine_group(struct __sk_buff *skb, const struct frame *f,
+				    const struct sp_bind *bind, struct sp_machine *self)
+{
+	struct packet p = {};
+	enum sp_reason reason;
+
+	reason = read_own(skb, f, &p);
+	reason = reason ?: judge_sender(skb, f, bind, self, &p);
+	if (reason)
+		return refuse_bound(skb, f, bind, reason);
+	return steer_group(skb, f, bind, self, &p);
+}
+
+/*
+ * Its flow is looked up before it is judged: it may say that the source's address was looked up
+ * already. D: where it goes, may be NULL.
+ */
+static __noinline int machine_unicast(struct __sk_buff *skb, const struct frame *f,
+				      const struct sp_bind *bind, struct sp_machine *self,
+				      const struct sp_dst *d)
+{
+	struct sp_machine *to = NULL;
+	struct sp_flow *flow = NULL;
+	struct passage w = {};
+	struct packet p = {};
+	enum sp_reason reason;
+	int r;
+
+	if (d && d->kind == SP_PORT_MACHINE)
+		to = find_machine(d->port);
+	reason = read_own(skb, f, &p);
+	if (!reason && is_ip(f)) {
+		begin_passage(&w, f, self, bind->port, to, d ? d->port : 0);
+		flow = find_flow(&p, &w);
+		p.proven = flow && is_proven(flow, &w);
+	}
+	reason = reason ?: judge_sender(skb, f, bind, self, &p);
+	if (reason)
+		return refuse_bound(skb, f, bind, reason);
+	r = -judge_unicast(f, bind, d);
+	if (!r && d && d->kind == SP_PORT_MACHINE)
+		r = to ? to_machine(skb, f, bind, d, to, &p, &w, flow) : -SP_R_PORT_UNKNOWN;
+	else if (!r && is_ip(f))
+		r = is_nd(&p) ? GO_ON : firewall(skb, f, &p, &w, flow);
+	r = depart(skb, f, bind, d, r);
+	if (!r)
+		note_from(self, f, whereabouts(bind->port, bind->segment));
+	return r;
 }
 
 /* --- the ports' ends --- */
@@ -137,17 +246,23 @@ SEC("tc")
 int steer_ingress(struct __sk_buff *skb)
 {
 	const struct sp_bind *bind;
+	const struct sp_dst *d;
 	enum sp_reason reason;
 	struct frame f = {};
-	struct owner o;
+	int r;
 
 	reason = parse_skb(skb, &f);
 	bind = reason ? NULL : find_binding(&f);
 	if (!bind)
 		return refuse_unbound(skb, &f, reason);
-	o.port = bind->port;
-	o.segment = bind->segment;
-	return steer(skb, &f, bind, &o, NULL);
+	if (mac_is_group(f.dst))
+		return foreign_group(skb, &f, bind);
+	d = find_destination(&f, bind->segment);
+	r = -judge_unicast(&f, bind, d);
+	if (!r && d && d->kind == SP_PORT_MACHINE)
+		r = foreign_to_machine(skb, &f, bind, d);
+	r = depart(skb, &f, bind, d, r);
+	return r || !d ? r : send(skb, d);
 }
 
 /* From a machine's tap: what it sends is looked at down to its last header (I6). */
@@ -157,22 +272,24 @@ int steer_machine(struct __sk_buff *skb)
 	const struct sp_bind *bind;
 	struct sp_machine *self;
 	enum sp_reason reason;
+	const struct sp_dst *d;
 	struct frame f = {};
-	struct owner o;
+	int r;
 
 	reason = parse_skb(skb, &f);
 	bind = reason ? NULL : find_binding(&f);
 	if (!bind)
 		return refuse_unbound(skb, &f, reason);
-	o.port = bind->port;
-	o.segment = bind->segment;
-	self = find_machine(o.port);
+	self = find_machine(bind->port);
 	if (!self)
-		return refuse(skb, &f, &o, SP_R_PORT_UNKNOWN, SP_HOOK_STEER);
-	reason = over_rate(o.port, f.len) ? SP_R_POLICED : judge_sender(skb, &f, &o, self);
-	if (reason)
-		return refuse(skb, &f, &o, reason, SP_HOOK_STEER);
-	return steer(skb, &f, bind, &o, self);
+		return refuse_bound(skb, &f, bind, SP_R_PORT_UNKNOWN);
+	if (over_rate(bind->port, f.len))
+		return refuse_bound(skb, &f, bind, SP_R_POLICED);
+	if (mac_is_group(f.dst))
+		return machine_group(skb, &f, bind, self);
+	d = find_destination(&f, bind->segment);
+	r = machine_unicast(skb, &f, bind, self, d);
+	return r || !d ? r : send(skb, d);
 }
 
 /* I4: nothing but our own redirects leaves by a port, the host's own IPv6 and ARP included. */
@@ -192,10 +309,33 @@ int egress_guard(struct __sk_buff *skb)
 }
 
 /* uapi/asm-generic/errno-base.h, errno.h */
+#define EPERM 1
 #define ENOENT 2
 #define EIO 5
 #define EINVAL 22
 #define EMSGSIZE 90
+
+/* May the frame still go to the machine TO? It was judged when it came, by who had sent it. */
+static __noinline bool may_still_go(struct __sk_buff *skb, const struct frame *f, __u32 segment,
+				    const struct sp_machine *to, __u32 to_port)
+{
+	struct sp_fdb_key key = {.segment = segment};
+	const struct sp_machine *from = NULL;
+	const struct sp_dst *s;
+	struct passage w = {};
+	struct packet p = {};
+
+	if (!is_ip(f))
+		return true;
+	if (read_packet(skb, f, &p))
+		return false;
+	__builtin_memcpy(key.mac, f->src, SP_MAC_LEN);
+	s = bpf_map_lookup_elem(&fdb, &key);
+	if (s && s->kind == SP_PORT_MACHINE)
+		from = find_machine(s->port);
+	begin_passage(&w, f, from, s ? s->port : 0, to, to_port);
+	return recall(skb, &p, &w) == GO_ON;
+}
 
 /*
  * A frame that was parked goes on. Run by BPF_PROG_TEST_RUN, on no port: cb[0] is its segment, and
@@ -204,28 +344,30 @@ int egress_guard(struct __sk_buff *skb)
 SEC("tc")
 int replay(struct __sk_buff *skb)
 {
+	__u32 segment = skb->cb[0];
+	struct sp_machine *m = NULL;
 	const struct sp_dst *d;
 	struct frame f = {};
-	struct sp_machine *m;
-	struct owner o;
 
-	o.segment = skb->cb[0];
 	if (parse_skb(skb, &f))
 		return EINVAL;
-	d = find_destination(&f, o.segment);
+	d = find_destination(&f, segment);
 	if (!d || (d->flags & (SP_F_CLOSED | SP_F_ASLEEP)))
 		return ENOENT;
 	if (wire_len(&f) > d->max_len)
 		return EMSGSIZE;
+	if (d->kind == SP_PORT_MACHINE) {
+		m = find_machine(d->port);
+		if (!m || !may_still_go(skb, &f, segment, m, d->port))
+			return EPERM;
+	}
 	if (d->vid && !retag(skb, 0, d->vid))
 		return EIO;
 	skb->mark = sp_mark;
 	if (bpf_clone_redirect(skb, d->ifindex, 0))
 		return EIO;
-	o.port = d->port;
-	count_tx(o.port, f.len);
-	m = d->kind == SP_PORT_MACHINE ? find_machine(o.port) : NULL;
+	count_tx(d->port, f.len);
 	if (m)
-		note_to(m, &f, &o);
+		note_to(m, &f, whereabouts(d->port, segment));
 	return 0;
 }

@@ -53,7 +53,7 @@ static const struct config_key keys[] = {
 	K("dataplane", "bpffs", KEY_PATH, bpffs, 1, 127),
 	K("dataplane", "pin-dir", KEY_NAME, pin_dir, 1, 63),
 	K("dataplane", "max-bindings", KEY_UINT, max_bindings, 16, 16777216),
-	K("dataplane", "max-ports", KEY_UINT, max_ports, 16, 1048576),
+	K("dataplane", "max-ports", KEY_UINT, max_ports, 16, SP_PORTS_MAX),
 	K("dataplane", "sampling", KEY_BOOL, sampling, 0, 0),
 	K("dataplane", "sample-interval", KEY_UINT, sample_ms, 0, 60000),
 	K("session", "max-per-user", KEY_UINT, max_sessions, 1, 32),

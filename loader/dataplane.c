@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "collect.skel.h"
 #include "dataplane_internal.h"
 #include "guard.skel.h"
 #include "lib/cleanup.h"
@@ -20,7 +21,9 @@ static const char *const map_names[_DP_MAPS] = {
 	[DP_FDB] = "fdb",	    [DP_FLOOD] = "flood",	[DP_POLICE] = "police",
 	[DP_COUNTERS] = "counters", [DP_REASONS] = "reasons",	[DP_CONFIG] = "config",
 	[DP_EVENTS] = "events",	    [DP_MACHINES] = "machines", [DP_ADDRESSES] = "addresses",
-	[DP_NOTICES] = "notices",
+	[DP_NOTICES] = "notices",   [DP_SLOTS] = "slots",	[DP_FLOWS4] = "flows4",
+	[DP_FLOWS6] = "flows6",	    [DP_FRAGMENTS] = "fragments", [DP_TIMEOUTS] = "timeouts",
+	[DP_COLLECTOR] = "collector",
 };
 
 static const char *const prog_names[_DP_PROGS] = {
@@ -29,6 +32,9 @@ static const char *const prog_names[_DP_PROGS] = {
 	[DP_STEER_MACHINE] = "steer_machine",
 	[DP_EGRESS] = "egress_guard",
 	[DP_REPLAY] = "replay",
+	[DP_COLLECT] = "collect",
+	[DP_SWEEP] = "sweep",
+	[DP_END_FLOW] = "end_flow",
 };
 
 /* libbpf speaks to stderr by itself; the daemon's log is ours. */
@@ -74,7 +80,7 @@ int dataplane_dir(const struct dataplane_options *o, char ret[DP_DIR_MAX])
 
 static int make_dirs(const struct dataplane_options *o, char ret_dir[DP_DIR_MAX], char **ret_error)
 {
-	static const char *const below[] = {"", "/maps", "/progs", "/links"};
+	static const char *const below[] = {"", "/maps", "/progs", "/links", "/flows"};
 	const char *bpffs = bpffs_of(o);
 	char path[DP_PATH_MAX];
 	int r = dataplane_dir(o, ret_dir);
@@ -172,10 +178,45 @@ static int pin_program(const struct dataplane *dp, enum dataplane_prog p)
 
 /* --- loading --- */
 
-static int set_sizes(struct bpf_object *obj, const struct dataplane_options *o)
+/* How many tables for FLOWS flows: as few as hold them with SP_SHARD_FLOWS each, a power of two. */
+static uint32_t shards_for(uint32_t flows)
+{
+	uint32_t n = 1;
+
+	while (n < SP_SHARDS_MAX && (uint64_t)n * SP_SHARD_FLOWS < flows)
+		n *= 2;
+	return n;
+}
+
+/*
+ * That was decided when the pins were made. What is not ours there is said later, when all maps are
+ * looked at.
+ */
+static void choose_shards(struct dataplane *dp, const struct dataplane_options *o)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info), n;
+	_cleanup_close_
+	int fd = -1;
+	char path[DP_PATH_MAX];
+
+	dp->shards = shards_for(o->flows ? o->flows : SP_DEF_FLOWS);
+	if (!dp->dir[0])
+		return;
+	map_pin(dp, DP_FLOWS4, path, sizeof(path));
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		return;
+	n = info.max_entries / dp->max_ports;
+	if (n > 0 && n <= SP_SHARDS_MAX && (n & (n - 1)) == 0)
+		dp->shards = n;
+}
+
+static int set_sizes(const struct dataplane *dp, struct bpf_object *obj,
+		     const struct dataplane_options *o)
 {
 	uint32_t bindings = o->max_bindings ? o->max_bindings : SP_DEF_BINDINGS;
-	uint32_t ports = o->max_ports ? o->max_ports : SP_DEF_PORTS;
+	uint32_t ports = dp->max_ports, tables = ports * dp->shards;
 	const struct {
 		const char *name;
 		uint32_t entries;
@@ -183,6 +224,8 @@ static int set_sizes(struct bpf_object *obj, const struct dataplane_options *o)
 		{"bindings", bindings}, {"fdb", bindings},   {"ports", ports},
 		{"vids", ports},	{"flood", ports},    {"police", ports},
 		{"counters", ports},	{"machines", ports}, {"addresses", bindings},
+		{"slots", ports},	{"flows4", tables},  {"flows6", tables},
+		{"fragments", ports},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes); i++) {
@@ -236,12 +279,15 @@ static void set_rodata(struct dataplane *dp, const struct sp_config *c)
 	dp->steer->rodata->sp_mark = c->mark;
 	dp->steer->rodata->sp_sampling = c->sampling;
 	dp->steer->rodata->sp_sample_ns = c->sample_ns;
+	dp->steer->rodata->sp_shards = dp->shards;
 	dp->guard->rodata->sp_mark = c->mark;
 	dp->guard->rodata->sp_sampling = c->sampling;
 	dp->guard->rodata->sp_sample_ns = c->sample_ns;
+	dp->collect->rodata->sp_mark = c->mark;
+	dp->collect->rodata->sp_shards = dp->shards;
 }
 
-/* Open both objects; steer's maps are pinned ones where there are. PINNED: a bit for each. */
+/* Open the objects; steer's maps are pinned ones where there are. PINNED: a bit for each. */
 static int prepare(struct dataplane *dp, const struct dataplane_options *o, uint32_t *ret_pinned,
 		   char **ret_error)
 {
@@ -250,11 +296,13 @@ static int prepare(struct dataplane *dp, const struct dataplane_options *o, uint
 
 	dp->steer = steer_bpf__open();
 	dp->guard = guard_bpf__open();
-	if (!dp->steer || !dp->guard)
+	dp->collect = collect_bpf__open();
+	if (!dp->steer || !dp->guard || !dp->collect)
 		return fail(ret_error, -errno, "the BPF objects cannot be opened: %m");
-	r = set_sizes(dp->steer->obj, o);
-	if (r == 0)
-		r = set_sizes(dp->guard->obj, o);
+	choose_shards(dp, o);
+	r = set_sizes(dp, dp->steer->obj, o);
+	r = r ?: set_sizes(dp, dp->guard->obj, o);
+	r = r ?: set_sizes(dp, dp->collect->obj, o);
 	if (r < 0)
 		return fail(ret_error, r, "the maps' sizes cannot be set: %s", strerror(-r));
 	*ret_pinned = 0;
@@ -269,27 +317,50 @@ static int prepare(struct dataplane *dp, const struct dataplane_options *o, uint
 	return 0;
 }
 
+/* The maps of OBJ are steer's. */
+static int share_maps(const struct dataplane *dp, struct bpf_object *obj)
+{
+	int r = 0;
+
+	for (int m = 0; r == 0 && m < _DP_MAPS; m++)
+		r = bpf_map__reuse_fd(bpf_object__find_map_by_name(obj, map_names[m]),
+				      dp->map_fd[m]);
+	return r;
+}
+
+static void take_programs(struct dataplane *dp)
+{
+	const struct bpf_program *const programs[_DP_PROGS] = {
+		[DP_GUARD] = dp->guard->progs.guard,
+		[DP_STEER] = dp->steer->progs.steer_ingress,
+		[DP_STEER_MACHINE] = dp->steer->progs.steer_machine,
+		[DP_EGRESS] = dp->steer->progs.egress_guard,
+		[DP_REPLAY] = dp->steer->progs.replay,
+		[DP_COLLECT] = dp->collect->progs.collect,
+		[DP_SWEEP] = dp->collect->progs.sweep,
+		[DP_END_FLOW] = dp->collect->progs.end_flow,
+	};
+
+	for (int p = 0; p < _DP_PROGS; p++)
+		dp->prog_fd[p] = bpf_program__fd(programs[p]);
+}
+
 static int load(struct dataplane *dp, char **ret_error)
 {
 	int r = steer_bpf__load(dp->steer);
 
-	for (int m = 0; r == 0 && m < _DP_MAPS; m++) {
+	for (int m = 0; r == 0 && m < _DP_MAPS; m++)
 		dp->map_fd[m] = bpf_object__find_map_fd_by_name(dp->steer->obj, map_names[m]);
-		r = bpf_map__reuse_fd(bpf_object__find_map_by_name(dp->guard->obj, map_names[m]),
-				      dp->map_fd[m]);
-	}
-	if (r == 0)
-		r = guard_bpf__load(dp->guard);
+	r = r ?: share_maps(dp, dp->guard->obj);
+	r = r ?: share_maps(dp, dp->collect->obj);
+	r = r ?: guard_bpf__load(dp->guard);
+	r = r ?: collect_bpf__load(dp->collect);
 	if (r < 0)
 		return fail(ret_error, r,
 			    "the kernel refused a BPF program: %s; `sallyport doctor` tells "
 			    "what this kernel lacks",
 			    strerror(-r));
-	dp->prog_fd[DP_GUARD] = bpf_program__fd(dp->guard->progs.guard);
-	dp->prog_fd[DP_STEER] = bpf_program__fd(dp->steer->progs.steer_ingress);
-	dp->prog_fd[DP_STEER_MACHINE] = bpf_program__fd(dp->steer->progs.steer_machine);
-	dp->prog_fd[DP_EGRESS] = bpf_program__fd(dp->steer->progs.egress_guard);
-	dp->prog_fd[DP_REPLAY] = bpf_program__fd(dp->steer->progs.replay);
+	take_programs(dp);
 	return 0;
 }
 
@@ -357,9 +428,10 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 		return r;
 	if (bpf_map_update_elem(dp->map_fd[DP_CONFIG], &zero, &config, BPF_ANY) < 0)
 		return fail(ret_error, -errno, "the map `config` cannot be written: %m");
-	r = dataplane_machines_map(dp);
+	r = dataplane_share(dp);
 	if (r < 0)
-		return fail(ret_error, r, "the map `machines` cannot be mapped into memory: %s",
+		return fail(ret_error, r,
+			    "the maps `machines` and `slots` cannot be mapped into memory: %s",
 			    strerror(-r));
 	dp->features.tcx = !o->force_clsact && have_tcx(dp);
 	if (dp->dir[0]) {
@@ -371,6 +443,10 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 			return fail(ret_error, r, "%s/links: a link cannot be updated: %s", dp->dir,
 				    strerror(-r));
 	}
+	r = dataplane_start_collector(dp);
+	if (r < 0)
+		return fail(ret_error, r, "the timer that ends flows cannot be started: %s",
+			    strerror(-r));
 	*ret = TAKE_PTR(dp);
 	return 0;
 }
@@ -384,7 +460,9 @@ void dataplane_close(struct dataplane *dp)
 	free(dp->link_fds);
 	ring_buffer__free(dp->ring);
 	ring_buffer__free(dp->notices);
-	dataplane_machines_unmap(dp);
+	dataplane_forget_tables(dp);
+	dataplane_unshare(dp);
+	collect_bpf__destroy(dp->collect);
 	guard_bpf__destroy(dp->guard);
 	steer_bpf__destroy(dp->steer);
 	free(dp);

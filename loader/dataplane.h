@@ -27,8 +27,13 @@ struct dataplane_options {
 	const char *bpffs;     /* a mounted bpffs; NULL: SP_BPFFS */
 	const char *pin_dir;   /* below it; NULL: SP_PIN_DIR */
 	uint32_t max_bindings; /* `bindings`, `fdb`, `addresses`; 0: SP_DEF_BINDINGS */
-	/* `counters`, `police`, `vids`, `ports`, `flood`, `machines`; 0: SP_DEF_PORTS */
+	/* `counters`, `police`, `vids`, `ports`, `flood`, `machines`, `slots`; 0: SP_DEF_PORTS */
 	uint32_t max_ports;
+	/*
+	 * How many flows a segment may have: decides how many tables each has, once, when the maps
+	 * are pinned. 0: SP_DEF_FLOWS.
+	 */
+	uint32_t flows;
 	uint64_t sample_ns; /* sp_config.sample_ns */
 	bool sampling;
 	bool force_clsact; /* tests: behave as on a kernel without TCX */
@@ -141,10 +146,13 @@ int dataplane_reason_get(struct dataplane *dp, enum sp_reason reason, struct sp_
 /* --- machines --- */
 
 /*
- * Begin the `machines` entry of a port: generation, flags, park_max and watch of VALUE; what is the
- * kernel's starts from now. Before anything names the port (D3). -ENOENT: PORT is out of range.
+ * Begin the `machines` entry of a port: generation, flags, park_max, slot and watch of VALUE; what is
+ * the kernel's starts from now, and so does its clock. Before anything names the port (D3). Flows of
+ * the slot that name it already end. -ENOENT: PORT is out of range.
  */
 int dataplane_machine_begin(struct dataplane *dp, uint32_t port, const struct sp_machine *value);
+/* Nobody's any more, after nothing names the port: its flows end. */
+int dataplane_machine_end(struct dataplane *dp, uint32_t port);
 /* A look at it. -ENOENT: PORT is out of range. */
 int dataplane_machine_get(struct dataplane *dp, uint32_t port, struct sp_machine *ret);
 /*
@@ -158,6 +166,14 @@ void dataplane_machine_watch(struct dataplane *dp, uint32_t port, uint32_t bits)
 void dataplane_machine_park(struct dataplane *dp, uint32_t port, uint32_t max);
 /* Room for park_max frames again. */
 void dataplane_machine_unpark(struct dataplane *dp, uint32_t port);
+/* Where its segment's flows are. */
+void dataplane_machine_set_slot(struct dataplane *dp, uint32_t port, uint32_t slot);
+/*
+ * Stop the clock that its flows' timers follow, or let it go on from there; each does nothing where
+ * that is so already.
+ */
+void dataplane_machine_freeze(struct dataplane *dp, uint32_t port);
+void dataplane_machine_thaw(struct dataplane *dp, uint32_t port);
 
 /* ADDR: 16 bytes, IPv4 as ::ffff:a.b.c.d. -ENOSPC. -EINVAL: VALUE's MAC is nobody's own. */
 int dataplane_address_set(struct dataplane *dp, uint32_t segment, const uint8_t addr[16],
@@ -172,11 +188,12 @@ int dataplane_each_address(struct dataplane *dp,
 			   void *arg);
 
 /*
- * Send FRAME, which was parked, to where the FDB of SEGMENT says now, past no other check: it was
- * judged when it came. Its checksums are made whole first, for a sender that had left that to its
- * device. -ENOENT: there is no such destination, or it is closed, or asleep again. -EMSGSIZE:
- * longer than SP_PARK_LEN or than the destination takes; -EIO: its device is gone, down or full;
- * -EINVAL: not a frame that would have been parked. None of them is worth a second try but -EIO.
+ * Send FRAME, which was parked, to where the FDB of SEGMENT says now, past no other check than that
+ * its flow is still there: it was judged when it came. Its checksums are made whole first, for a
+ * sender that had left that to its device. -ENOENT: there is no such destination, or it is closed, or
+ * asleep again. -EPERM: its flow has ended since. -EMSGSIZE: longer than SP_PARK_LEN or than the
+ * destination takes; -EIO: its device is gone, down or full; -EINVAL: not a frame that would have
+ * been parked. None of them is worth a second try but -EIO.
  */
 int dataplane_replay(struct dataplane *dp, uint32_t segment, const uint8_t *frame, size_t len);
 
@@ -184,6 +201,63 @@ int dataplane_replay(struct dataplane *dp, uint32_t segment, const uint8_t *fram
 int dataplane_notices_fd(struct dataplane *dp);
 int dataplane_notices_drain(struct dataplane *dp,
 			    void (*cb)(const struct sp_notice *notice, void *arg), void *arg);
+
+/* --- the firewall's tables --- */
+
+/* What a segment may have. */
+struct dataplane_budget {
+	uint32_t flows;
+	uint64_t new_per_s, new_burst; /* new flows; 0 a second: no limit */
+};
+
+/*
+ * Begin the row of a slot, 1 to max_ports - 1: it is SEGMENT's. PICK_UP_UNTIL_NS as in sp_slot. Its
+ * tables come by dataplane_slot_make. -ENOENT: SLOT is out of range.
+ */
+int dataplane_slot_begin(struct dataplane *dp, uint32_t slot, uint32_t segment,
+			 const struct dataplane_budget *budget, uint64_t pick_up_until_ns);
+/*
+ * Make those of the slot's tables that are not there, and pin them. Waits for the kernel's RCU, some
+ * ten milliseconds and on older kernels that for each table: not for the event loop. Of several
+ * threads at most one at a time for each slot.
+ */
+int dataplane_slot_make(struct dataplane *dp, uint32_t slot);
+/* Take them away, and all flows with them. Waits likewise. */
+int dataplane_slot_unmake(struct dataplane *dp, uint32_t slot);
+/* The row is nobody's. After dataplane_slot_unmake; nothing names the slot. */
+void dataplane_slot_end(struct dataplane *dp, uint32_t slot);
+/* A look at it. -ENOENT: SLOT is out of range. */
+int dataplane_slot_get(struct dataplane *dp, uint32_t slot, struct sp_slot *ret);
+/* Other limits. Tables are as large as they were made. */
+void dataplane_slot_set_budget(struct dataplane *dp, uint32_t slot,
+			       const struct dataplane_budget *budget);
+
+int dataplane_timeouts_set(struct dataplane *dp, const struct sp_timeouts *timeouts);
+
+/* A flow as it stands in its table. */
+struct dataplane_flow {
+	uint32_t slot, table; /* of the slot: the shards of IPv4, then those of IPv6 */
+	uint8_t addr[2][16];  /* of its two ends, IPv4 as ::ffff:a.b.c.d */
+	uint16_t port[2];     /* as in the key, in host order */
+	uint8_t proto;
+	bool six;
+	union {
+		struct sp_flow4_key k4;
+		struct sp_flow6_key k6;
+	} key;
+	struct sp_flow flow;
+};
+
+/*
+ * Call CB for each flow of the slot's table TABLE, until it answers something negative, which is
+ * returned. -ENOENT: there is no such table (any more): TABLE went through all, or nothing was made.
+ */
+int dataplane_each_flow(struct dataplane *dp, uint32_t slot, uint32_t table,
+			int (*cb)(const struct dataplane_flow *flow, void *arg), void *arg);
+/* End it. -ENOENT: it is not there any more. -EBUSY: a packet of it is being judged; try again. */
+int dataplane_flow_end(struct dataplane *dp, const struct dataplane_flow *flow);
+/* End all flows that have the machine of PORT at one of their ends. */
+int dataplane_flows_end_port(struct dataplane *dp, uint32_t slot, uint32_t port);
 
 /* --- events --- */
 

@@ -229,9 +229,13 @@ int dataplane_address_set(struct dataplane *dp, uint32_t segment, const uint8_t 
 {
 	struct sp_address_key key = address_key(segment, addr);
 
+	int r;
+
 	if (!mac_is_unicast(value->mac)) /* it is what answers are given from */
 		return -EINVAL;
-	return set(dp->map_fd[DP_ADDRESSES], &key, value);
+	r = set(dp->map_fd[DP_ADDRESSES], &key, value);
+	dataplane_unprove_segment(dp, segment);
+	return r;
 }
 
 int dataplane_address_get(struct dataplane *dp, uint32_t segment, const uint8_t addr[16],
@@ -246,8 +250,10 @@ int dataplane_address_get(struct dataplane *dp, uint32_t segment, const uint8_t 
 int dataplane_address_del(struct dataplane *dp, uint32_t segment, const uint8_t addr[16])
 {
 	struct sp_address_key key = address_key(segment, addr);
+	int r = del(dp->map_fd[DP_ADDRESSES], &key);
 
-	return del(dp->map_fd[DP_ADDRESSES], &key);
+	dataplane_unprove_segment(dp, segment);
+	return r;
 }
 
 EACH(address, const struct sp_address_key *, struct sp_address, key)

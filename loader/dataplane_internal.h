@@ -26,6 +26,12 @@ enum dataplane_map {
 	DP_MACHINES,
 	DP_ADDRESSES,
 	DP_NOTICES,
+	DP_SLOTS,
+	DP_FLOWS4,
+	DP_FLOWS6,
+	DP_FRAGMENTS,
+	DP_TIMEOUTS,
+	DP_COLLECTOR,
 	_DP_MAPS,
 };
 
@@ -34,7 +40,10 @@ enum dataplane_prog {
 	DP_STEER,
 	DP_STEER_MACHINE,
 	DP_EGRESS,
-	DP_REPLAY, /* attached to nothing */
+	DP_REPLAY, /* this and those below are attached to nothing */
+	DP_COLLECT,
+	DP_SWEEP,
+	DP_END_FLOW,
 	_DP_PROGS,
 };
 
@@ -46,19 +55,25 @@ enum dataplane_place {
 	_DP_PLACES,
 };
 
+struct collect_bpf;
 struct guard_bpf;
 struct steer_bpf;
+struct slot_table;
 
 struct dataplane {
 	char dir[DP_DIR_MAX]; /* <bpffs>/<pin_dir>/v<N>; empty: not pinned */
 	struct guard_bpf *guard;
 	struct steer_bpf *steer;
+	struct collect_bpf *collect;
 	int map_fd[_DP_MAPS];	/* owned by the skeletons */
 	int prog_fd[_DP_PROGS]; /* likewise */
 	uint32_t max_ports;
 	int n_cpus;
 	struct dataplane_features features;
 	struct sp_machine *machines; /* the map, max_ports entries */
+	struct sp_slot *slots;	     /* likewise */
+	uint32_t slots_end;	     /* no slot from here on is in use */
+	uint32_t shards;	     /* tables of flows for each slot and family */
 	struct ring_buffer *ring;
 	void (*event_cb)(const struct sp_event *event, void *arg); /* during a drain */
 	void *event_arg;
@@ -68,6 +83,8 @@ struct dataplane {
 	/* Not pinned: links die with the process, so they are kept here. */
 	int *link_fds;
 	size_t n_links;
+	struct slot_table *tables; /* the slots' own maps, likewise */
+	size_t n_tables;
 };
 
 /* The directory of this version's pins. -ENAMETOOLONG. */
@@ -76,8 +93,28 @@ int dataplane_dir(const struct dataplane_options *options, char ret[DP_DIR_MAX])
 /* Put the programs now loaded behind every pinned link and clsact filter, in place (I5). */
 int dataplane_relink(struct dataplane *dp);
 
-/* Map the machines' entries into memory, and out of it. */
-int dataplane_machines_map(struct dataplane *dp);
-void dataplane_machines_unmap(struct dataplane *dp);
+/* Map what is shared with the programs into memory, and out of it. */
+int dataplane_share(struct dataplane *dp);
+void dataplane_unshare(struct dataplane *dp);
+
+/* Start the timer that ends flows, or put the program now loaded behind it. */
+int dataplane_start_collector(struct dataplane *dp);
+
+/* The descriptor of a slot's own map; table as in dataplane_flow, the one behind: fragments. -ENOENT. */
+int dataplane_open_table(const struct dataplane *dp, uint32_t slot, uint32_t table);
+
+/* Close what keeps the slots' maps alive that are not pinned. */
+void dataplane_forget_tables(struct dataplane *dp);
+
+/* What was proved of the machines of SEGMENT, or of SLOT, does not count any more. */
+void dataplane_unprove_segment(struct dataplane *dp, uint32_t segment);
+void dataplane_unprove_slot(struct dataplane *dp, uint32_t slot);
+
+/*
+ * Run a program that is attached to nothing, with CB (5 words) and N bytes behind an Ethernet header
+ * and two bytes: what it answers, as a negative errno.
+ */
+int dataplane_run(const struct dataplane *dp, enum dataplane_prog prog, const uint32_t cb[5],
+		  const void *data, size_t n);
 
 #endif

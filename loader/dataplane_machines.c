@@ -16,29 +16,41 @@
 
 /* --- entries --- */
 
-static size_t map_size(const struct dataplane *dp)
+static size_t map_size(const struct dataplane *dp, size_t entry)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	return (dp->max_ports * sizeof(struct sp_machine) + page - 1) / page * page;
+	return (dp->max_ports * entry + page - 1) / page * page;
 }
 
-int dataplane_machines_map(struct dataplane *dp)
+static void *map_memory(const struct dataplane *dp, enum dataplane_map map, size_t entry)
 {
-	void *p = mmap(NULL, map_size(dp), PROT_READ | PROT_WRITE, MAP_SHARED,
-		       dp->map_fd[DP_MACHINES], 0);
+	void *p = mmap(NULL, map_size(dp, entry), PROT_READ | PROT_WRITE, MAP_SHARED,
+		       dp->map_fd[map], 0);
 
-	if (p == MAP_FAILED)
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int dataplane_share(struct dataplane *dp)
+{
+	dp->machines = map_memory(dp, DP_MACHINES, sizeof(*dp->machines));
+	dp->slots = map_memory(dp, DP_SLOTS, sizeof(*dp->slots));
+	if (!dp->machines || !dp->slots)
 		return -errno;
-	dp->machines = p;
+	for (dp->slots_end = dp->max_ports; dp->slots_end > 1; dp->slots_end--)
+		if (dp->slots[dp->slots_end - 1].used)
+			break;
 	return 0;
 }
 
-void dataplane_machines_unmap(struct dataplane *dp)
+void dataplane_unshare(struct dataplane *dp)
 {
 	if (dp->machines)
-		munmap(dp->machines, map_size(dp));
+		munmap(dp->machines, map_size(dp, sizeof(*dp->machines)));
+	if (dp->slots)
+		munmap(dp->slots, map_size(dp, sizeof(*dp->slots)));
 	dp->machines = NULL;
+	dp->slots = NULL;
 }
 
 static struct sp_machine *machine_at(struct dataplane *dp, uint32_t port)
@@ -58,16 +70,36 @@ int dataplane_machine_begin(struct dataplane *dp, uint32_t port, const struct sp
 {
 	struct sp_machine *m = machine_at(dp, port);
 
+	int r;
+
 	if (!m)
 		return -ENOENT;
-	__atomic_store_n(&m->watch, 0, __ATOMIC_RELAXED); /* of who had the number before */
+	/* Flows of who had the number before must not be taken for its own. */
+	r = value->slot ? dataplane_flows_end_port(dp, value->slot, port) : 0;
+	if (r < 0)
+		return r;
+	__atomic_store_n(&m->watch, 0, __ATOMIC_RELAXED); /* likewise */
 	__atomic_store_n(&m->active_ns, now_ns(), __ATOMIC_RELAXED);
 	__atomic_store_n(&m->generation, value->generation, __ATOMIC_RELAXED);
 	__atomic_store_n(&m->parked, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&m->park_max, value->park_max, __ATOMIC_RELAXED);
 	__atomic_store_n(&m->flags, value->flags, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->clock_off_ns, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->frozen_ns, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->thawed_ns, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->slot, value->slot, __ATOMIC_RELAXED);
 	__atomic_store_n(&m->watch, value->watch, __ATOMIC_RELEASE);
 	return 0;
+}
+
+int dataplane_machine_end(struct dataplane *dp, uint32_t port)
+{
+	static const struct sp_machine nobody;
+	struct sp_machine *m = machine_at(dp, port);
+	uint32_t slot = m ? __atomic_load_n(&m->slot, __ATOMIC_RELAXED) : 0;
+	int r = dataplane_machine_begin(dp, port, &nobody);
+
+	return r < 0 || !slot ? r : dataplane_flows_end_port(dp, slot, port);
 }
 
 int dataplane_machine_get(struct dataplane *dp, uint32_t port, struct sp_machine *ret)
@@ -83,8 +115,44 @@ int dataplane_machine_get(struct dataplane *dp, uint32_t port, struct sp_machine
 		.flags = __atomic_load_n(&m->flags, __ATOMIC_RELAXED),
 		.parked = __atomic_load_n(&m->parked, __ATOMIC_RELAXED),
 		.park_max = __atomic_load_n(&m->park_max, __ATOMIC_RELAXED),
+		.slot = __atomic_load_n(&m->slot, __ATOMIC_RELAXED),
+		.clock_off_ns = __atomic_load_n(&m->clock_off_ns, __ATOMIC_RELAXED),
+		.frozen_ns = __atomic_load_n(&m->frozen_ns, __ATOMIC_RELAXED),
+		.thawed_ns = __atomic_load_n(&m->thawed_ns, __ATOMIC_RELAXED),
 	};
 	return 0;
+}
+
+void dataplane_machine_set_slot(struct dataplane *dp, uint32_t port, uint32_t slot)
+{
+	struct sp_machine *m = machine_at(dp, port);
+
+	if (m)
+		__atomic_store_n(&m->slot, slot, __ATOMIC_SEQ_CST);
+}
+
+void dataplane_machine_freeze(struct dataplane *dp, uint32_t port)
+{
+	struct sp_machine *m = machine_at(dp, port);
+
+	if (m && !__atomic_load_n(&m->frozen_ns, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&m->frozen_ns,
+				 now_ns() - __atomic_load_n(&m->clock_off_ns, __ATOMIC_SEQ_CST),
+				 __ATOMIC_SEQ_CST);
+}
+
+/* At each moment between the stores the programs see the time at which it stood. */
+void dataplane_machine_thaw(struct dataplane *dp, uint32_t port)
+{
+	struct sp_machine *m = machine_at(dp, port);
+	uint64_t frozen = m ? __atomic_load_n(&m->frozen_ns, __ATOMIC_SEQ_CST) : 0, now;
+
+	if (!frozen)
+		return;
+	now = now_ns();
+	__atomic_store_n(&m->clock_off_ns, now - frozen, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&m->thawed_ns, now, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&m->frozen_ns, 0, __ATOMIC_SEQ_CST);
 }
 
 void dataplane_machine_flags(struct dataplane *dp, uint32_t port, uint32_t set, uint32_t clear)
@@ -99,6 +167,8 @@ void dataplane_machine_flags(struct dataplane *dp, uint32_t port, uint32_t set, 
 	while (!__atomic_compare_exchange_n(&m->flags, &old, (old & ~clear) | set, false,
 					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		;
+	if ((set | clear) & (SP_M_PINNED | SP_M_ROUTER))
+		dataplane_unprove_slot(dp, __atomic_load_n(&m->slot, __ATOMIC_RELAXED));
 }
 
 void dataplane_machine_watch(struct dataplane *dp, uint32_t port, uint32_t bits)

@@ -17,6 +17,7 @@
 #include <linux/types.h>
 #endif
 
+#include "sallyport/limits.h"
 #include "sallyport/reasons.h"
 
 #define SP_ABI_VERSION 1
@@ -149,11 +150,11 @@ struct sp_machine {
 	__u32 flags;	  /* SP_M_* */
 	__u32 parked;	  /* frames sent to `notices` since user space set it to 0 */
 	__u32 park_max;	  /* above, what should be parked is dropped (park-full) */
-	__u32 slot;	  /* of its segment: dense, among segments that have machines */
+	__u32 slot;	  /* of its segment, in `slots`; 0: none, and nothing new goes on */
 	__u32 pad;
 	__u64 clock_off_ns;
 	__u64 frozen_ns; /* in the machine's own time */
-	__u64 reserved;
+	__u64 thawed_ns; /* CLOCK_MONOTONIC: when its clock last began to go again; 0: never */
 };
 
 #define SP_WATCH_TO 0x1	     /* the first unicast frame that is redirected to it */
@@ -269,6 +270,222 @@ struct sp_config {
 	__u32 pad;
 };
 
+/* --- the firewall's flows --- */
+
+/*
+ * A slot holds what a segment with machines has of its own: the row of this number in `slots`, the
+ * tables of its flows and its table of fragments. Slots are dense, handed out by the daemon; 0 is
+ * never handed out. A segment's flows stand in 2^n tables for each family, `shards` of them, so that
+ * the kernel's collection looks at a few thousand at a time: table SHARD of slot S is the entry
+ * S * shards + SHARD of `flows4` and `flows6` (arrays of maps; the inner ones are hashes). How many
+ * shards there are was decided when the maps were pinned: max_entries of `flows4` over that of
+ * `slots`.
+ */
+#define SP_SHARD_FLOWS 4096 /* flows in one table, at most */
+#define SP_SHARDS_MAX 256
+
+/*
+ * A flow's key: its two ends in a fixed order, the one with the smaller address first (compared
+ * as bytes), of equal addresses the one with the smaller port. Of an ICMP query the ports are its
+ * identifier and (type of the request << 8 | code), in this order; of a protocol without ports, 0.
+ *
+ * `leg`: where a machine that routes is at one of the two ends, which of the ways that the same
+ * packets take, to it and from it again; else zero.
+ */
+struct sp_flow4_key {
+	__be32 addr[2];
+	__be16 port[2];
+	__u8 proto;
+	__u8 leg[3];
+};
+
+struct sp_flow6_key {
+	__u8 addr[2][16];
+	__be16 port[2];
+	__u8 proto;
+	__u8 leg[3];
+};
+
+/* Numbers 1 to 9 are TCP's; "originator" is the side that sent the first frame. */
+enum sp_flow_state {
+	SP_FLOW_NONE,
+	SP_FLOW_SYN_SENT,    /* the originator's SYN was seen */
+	SP_FLOW_SYN_RECV,    /* and the answer's SYN and ACK */
+	SP_FLOW_ESTABLISHED, /* and the ACK to that */
+	SP_FLOW_FIN_WAIT,    /* one side has sent a FIN */
+	SP_FLOW_CLOSE_WAIT,  /* which was acknowledged */
+	SP_FLOW_LAST_ACK,    /* both sides have sent a FIN */
+	SP_FLOW_TIME_WAIT,   /* and both were acknowledged */
+	SP_FLOW_CLOSE,	     /* there was a RST */
+	SP_FLOW_SYN_SENT2,   /* two SYNs crossed */
+	SP_FLOW_UNREPLIED,   /* not TCP: the originator alone has spoken */
+	SP_FLOW_REPLIED,     /* both have */
+	SP_FLOW_STREAM,	     /* UDP: both have, for longer than a question and its answer take */
+	_SP_FLOW_STATES,
+};
+
+/* What a TCP segment is first of all; what is remembered of the last one. */
+enum sp_tcp_kind {
+	SP_TCP_SYN,
+	SP_TCP_SYNACK,
+	SP_TCP_FIN,
+	SP_TCP_ACK,
+	SP_TCP_RST,
+	SP_TCP_OTHER, /* none of these flags; of the last one: there was none */
+};
+
+/*
+ * sp_flow.word. Who sets the highest bit, by compare and exchange, may read and write all of the
+ * value until it is clear again; who ends a flow leaves it set. An inner map's values can have no
+ * bpf_spin_lock before Linux 6.2.
+ */
+#define SP_FLOW_LOCK 0x80000000U
+#define SP_FLOW_STATE 0xfU    /* enum sp_flow_state */
+#define SP_FLOW_FLIP 0x10U    /* the originator is end 1 of the key */
+#define SP_FLOW_BOTH 0x20U    /* the other side has spoken */
+#define SP_FLOW_ASSURED 0x40U /* it is a connection: TCP's handshake is over, UDP is a stream */
+#define SP_FLOW_RETRANS_SHIFT 7 /* TCP: times that the last ACK came again; at most 3 */
+#define SP_FLOW_RETRANS 0x3U
+#define SP_FLOW_LAST_REPLY 0x200U /* TCP: the last segment was not the originator's */
+#define SP_FLOW_LAST_SHIFT 10	  /* TCP: enum sp_tcp_kind of the last segment */
+#define SP_FLOW_LAST 0x7U
+#define SP_FLOW_SIDE_SHIFT(side) (13 + 9 * (side)) /* side 0: the originator */
+#define SP_FLOW_SIDE 0x1ffU
+
+/* TCP, of each side, in sp_flow.word */
+#define SP_SIDE_SCALE 0xfU	/* its window scale (RFC 7323); SP_NO_SCALE */
+#define SP_SIDE_SACK 0x10U	/* it said SACK permitted (RFC 2018) */
+#define SP_SIDE_CLOSER 0x20U	/* it was the first to send a FIN */
+#define SP_SIDE_UNACKED 0x40U	/* not all that it sent was acknowledged */
+#define SP_SIDE_ACKED 0x80U	/* `maxack` is valid */
+#define SP_SIDE_LIBERAL 0x100U	/* picked up in the middle: its window is not known */
+#define SP_NO_SCALE 15		/* RFC 7323 allows 14 */
+
+/* What a TCP side may send, and has acknowledged: sequence numbers as on the wire, host order. */
+struct sp_flow_side {
+	__u32 end;    /* behind the last byte that it sent */
+	__u32 maxend; /* behind the last that it may send: what the other side has room for */
+	__u32 maxwin; /* the largest window that it has offered; 0: not heard of yet */
+	__u32 maxack; /* the highest that it has acknowledged */
+};
+
+/*
+ * Time in flows is counted in ticks of 2^24 ns, 16.8 ms, of a machine's clock: 32 bits of them are
+ * more than two years.
+ */
+#define SP_TICK_SHIFT 24
+
+struct sp_flow {
+	__u32 word;
+	__u32 expires; /* ticks, on the clock of its owner: of the machine that the first frame
+			  went to, or else of the one that sent it */
+	__u32 end[2];  /* SP_END_*: what is at the two ends of the key */
+	__u16 tag;     /* of the key: to know an entry again that may have been used anew */
+	/* TCP: the last segment's window, where it was a SYN that did not fit; else a digest of it. */
+	__u16 last_win;
+	__u32 last_end; /* TCP: the last segment's end. UDP: when it began, in ticks */
+	struct sp_flow_side side[2];
+};
+
+/* sp_flow.end */
+#define SP_END_PORT 0xfffffU /* the machine's port number, below 2^20; 0: another port is there */
+/* Low bits of sp_slot.epoch when it was last proved that it may send as it does (I6); 0: never. */
+#define SP_END_EPOCH_SHIFT 20
+#define SP_END_EPOCH 0xffU
+/* TCP, in end[0]: the window scale of the last segment, where that was a SYN that did not fit */
+#define SP_END_LAST_SCALE_SHIFT 28
+/* TCP, in end[1] */
+#define SP_END_LAST_SACK 0x10000000U /* that SYN said SACK permitted */
+#define SP_END_CHALLENGE 0x20000000U /* the next ACK may be the answer to it (RFC 5961, 4) */
+#define SP_END_CROSSED 0x40000000U   /* both sides began with a SYN */
+
+/* `slots`: mmapable array by slot number. User space writes the first 64 bytes, atomically. */
+struct sp_slot {
+	__u32 segment;
+	__u32 used;	 /* 0: the number is free */
+	__u32 flows_max; /* of both families together; above, nothing new goes on */
+	/*
+	 * Counts changes of what a machine may send as (`addresses`, SP_M_PINNED, SP_M_ROUTER),
+	 * after the change. From 1 on: 0 proves nothing.
+	 */
+	__u32 epoch;
+	__u64 new_cost_ns;  /* between two new flows, on average; 0: no limit */
+	__u64 new_burst_ns; /* as in sp_police */
+	/*
+	 * CLOCK_MONOTONIC: until then a TCP connection whose beginning nobody saw is taken up, if
+	 * the policy lets it begin: machines ran already when the tables were made.
+	 */
+	__u64 pick_up_until_ns;
+	__u64 reserved[3];
+	/* The kernel's. */
+	__u32 flows; /* in use */
+	__u32 pad;
+	__u64 new_next_ns;
+	__u64 opened; /* flows, ever */
+	__u64 full;   /* frames that were dropped because there was no room */
+	__u64 over_rate;
+	__u64 expired; /* flows that the collection has removed, ever */
+	__u64 reserved2[2];
+};
+
+/* `timeouts`: array of one: ticks. The first are by enum sp_flow_state. */
+enum sp_timeout {
+	SP_TIMEOUT_STATES = 0,
+	SP_TIMEOUT_RETRANS = 16, /* TCP: the same ACK came again and again, or the window is 0 */
+	SP_TIMEOUT_UNACKED,	 /* TCP: data is not acknowledged, or nothing was answered yet */
+	SP_TIMEOUT_UDP,		 /* no answer yet, or no more than one */
+	SP_TIMEOUT_UDP_STREAM,
+	SP_TIMEOUT_ICMP,
+	SP_TIMEOUT_ICMP6,
+	SP_TIMEOUT_OTHER, /* protocols */
+	_SP_TIMEOUTS,
+};
+
+struct sp_timeouts {
+	__u32 ticks[32];
+};
+
+/*
+ * `fragments`: array of maps by slot; the inner ones are arrays. A datagram whose first fragment
+ * passed: its later ones pass. Where it is, its addresses and its id decide; one takes the place of
+ * another.
+ */
+#define SP_FRAGMENTS 256 /* for each segment */
+#define SP_FRAGMENT_S 30 /* a receiver waits no longer: RFC 8200, 4.5 has 60, Linux 30 */
+
+struct sp_fragment {
+	__u32 word;    /* SP_FLOW_LOCK, as in a flow */
+	__u32 expires; /* ticks of CLOCK_MONOTONIC; 0: empty */
+	__u8 src[16], dst[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u32 id;
+	__u32 from_port, to_port; /* as in sp_flow.end */
+	__u16 header; /* bytes of the datagram that the first fragment alone may have */
+	__u8 proto;
+	__u8 pad[9];
+};
+
+/* What `sweep` does to each flow of a table. */
+enum sp_sweep {
+	SP_SWEEP_OVER = 1,   /* end those whose time has run out */
+	SP_SWEEP_PORT = 2,   /* end those that have the machine of a port at one of their ends */
+	SP_SWEEP_PROOFS = 3, /* nothing is proved any more */
+};
+
+/* `collector`: array of one: the timer that ends what has run out, daemon dead or alive. */
+struct sp_collector {
+#ifdef __bpf__
+	struct bpf_timer timer;
+#else
+	__u64 timer[2];
+#endif
+	__u32 slot, table; /* what is looked at next; table: shards of IPv4, then of IPv6 */
+	__u64 pass_ns;	   /* when this pass began */
+	__u64 passes, pieces, ended;
+	__u64 longest_ns; /* of all pieces */
+	__u64 total_ns;
+	__u64 reserved[3];
+};
+
 #ifndef __bpf__
 static_assert(_SP_R_MAX <= SP_REASON_SLOTS, "reasons outgrew their map");
 static_assert(sizeof(struct sp_port) == 16, "sp_port");
@@ -289,6 +506,20 @@ static_assert(sizeof(struct sp_counter) == 48, "sp_counter");
 static_assert(sizeof(struct sp_reason_count) == 32, "sp_reason_count");
 static_assert(sizeof(struct sp_event) == 32 + SP_EVENT_SNAP, "sp_event");
 static_assert(sizeof(struct sp_config) == 24, "sp_config");
+static_assert(sizeof(struct sp_flow4_key) == 16, "sp_flow4_key");
+static_assert(sizeof(struct sp_flow6_key) == 40, "sp_flow6_key");
+/*
+ * With its key, the 48 bytes of a hash's element and the 8 of the allocator an IPv4 flow is 128
+ * bytes, which is a size of the kernel's slabs: one byte more would cost 64.
+ */
+static_assert(sizeof(struct sp_flow) == 56, "sp_flow");
+static_assert(SP_PORTS_MAX - 1 <= SP_END_PORT, "port numbers outgrew their bits");
+static_assert(_SP_FLOW_STATES <= SP_FLOW_STATE, "states outgrew their bits");
+static_assert(SP_FLOW_SIDE << SP_FLOW_SIDE_SHIFT(1) == 0x7fc00000, "the word is full");
+static_assert(sizeof(struct sp_slot) == 128, "sp_slot");
+static_assert(_SP_TIMEOUTS <= 32 && (int)_SP_FLOW_STATES <= (int)SP_TIMEOUT_RETRANS, "timeouts");
+static_assert(sizeof(struct sp_fragment) == 64, "sp_fragment");
+static_assert(sizeof(struct sp_collector) == 96, "sp_collector");
 #endif
 
 #endif

@@ -48,7 +48,13 @@
 
 /* Defaults of the configuration file. */
 #define SP_DEF_BINDINGS 262144 /* entries in `bindings` and in `fdb` */
+#define SP_PORTS_MAX 1048576   /* port numbers are below */
 #define SP_DEF_PORTS 16384     /* entries in `counters`, `police`, `vids` */
+#define SP_DEF_FLOWS 16384     /* of one segment at once */
+#define SP_DEF_NEW_FLOWS 2000  /* of one segment in a second */
+#define SP_DEF_NEW_BURST 4000
+#define SP_FLOWS_MIN 16
+#define SP_FLOWS_MAX 1048576
 #define SP_DEF_MACS_PER_SESSION 8
 #define SP_DEF_SESSIONS_PER_USER 8
 

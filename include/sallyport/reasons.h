@@ -40,7 +40,15 @@
 	X(27, RA_GUARD, "ra-guard", "a router advertisement or redirect of a machine")             \
 	X(28, DHCP_GUARD, "dhcp-guard", "a DHCP server's message of a machine")                    \
 	X(29, BAD_HEADERS, "bad-headers",                                                          \
-	  "headers that cannot be followed to their end, or control messages in fragments")
+	  "headers that cannot be followed to their end, or control messages in fragments")        \
+	X(30, FLOW_INVALID, "flow-invalid",                                                        \
+	  "belongs to no flow and cannot begin one, or is not what its flow expects")              \
+	X(31, FLOW_WINDOW, "flow-window", "outside the windows of its TCP connection")             \
+	X(32, FLOW_TABLE_FULL, "flow-table-full", "new, and the segment has as many flows as it may") \
+	X(33, FLOW_RATE, "flow-rate", "new, and the segment is over its rate of new flows")        \
+	X(34, FLOW_BUSY, "flow-busy", "another CPU did not let go of its flow in time")            \
+	X(35, FRAGMENT, "fragment", "a fragment of a datagram whose beginning did not pass")       \
+	X(36, RELATED, "related", "an ICMP error that tells of nothing that was sent")
 
 #define SP_REASON_ENUM(n, id, name, text) SP_R_##id = (n),
 enum sp_reason { SP_REASONS(SP_REASON_ENUM) _SP_R_MAX };

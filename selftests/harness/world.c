@@ -130,6 +130,27 @@ const struct world_machine world_machines[] = {
 };
 const size_t world_n_machines = SP_ARRAY_SIZE(world_machines);
 
+#define TICKS(s) ((uint32_t)((s)*1000000000ULL >> SP_TICK_SHIFT))
+
+const struct sp_timeouts world_timeouts = {
+	.ticks = {[SP_FLOW_SYN_SENT] = TICKS(120),
+		  [SP_FLOW_SYN_RECV] = TICKS(60),
+		  [SP_FLOW_ESTABLISHED] = TICKS(432000),
+		  [SP_FLOW_FIN_WAIT] = TICKS(120),
+		  [SP_FLOW_CLOSE_WAIT] = TICKS(60),
+		  [SP_FLOW_LAST_ACK] = TICKS(30),
+		  [SP_FLOW_TIME_WAIT] = TICKS(120),
+		  [SP_FLOW_CLOSE] = TICKS(10),
+		  [SP_FLOW_SYN_SENT2] = TICKS(120),
+		  [SP_TIMEOUT_RETRANS] = TICKS(300),
+		  [SP_TIMEOUT_UNACKED] = TICKS(300),
+		  [SP_TIMEOUT_UDP] = TICKS(30),
+		  [SP_TIMEOUT_UDP_STREAM] = TICKS(120),
+		  [SP_TIMEOUT_ICMP] = TICKS(30),
+		  [SP_TIMEOUT_ICMP6] = TICKS(30),
+		  [SP_TIMEOUT_OTHER] = TICKS(600)},
+};
+
 const struct world_address world_addresses[] = {
 	{6, "10.6.0.1", 31, M_M1},   {6, "fd06::1", 31, M_M1},	{6, "10.6.0.11", 31, M_M1},
 	{6, "fe80::63:1", 31, M_M1}, {6, "10.6.0.2", 32, M_M2}, {6, "fd06::2", 32, M_M2},
@@ -307,14 +328,36 @@ static int add_address(struct world *w, const struct world_address *a)
 	return dataplane_address_set(w->dp, a->segment, addr, &value);
 }
 
+uint32_t world_slot_of(uint32_t segment)
+{
+	return segment >= WORLD_FIRST_SLOT ? segment - WORLD_FIRST_SLOT + 1 : 0;
+}
+
+static int add_slots(struct world *w)
+{
+	/* So that a test of many frames does not meet the budget of new ones. */
+	const struct dataplane_budget budget = {.flows = WORLD_FLOWS};
+	int r = 0;
+
+	for (uint32_t segment = WORLD_FIRST_SLOT; segment <= WORLD_SEGMENTS && r == 0; segment++) {
+		uint32_t slot = world_slot_of(segment);
+
+		r = dataplane_slot_begin(w->dp, slot, segment, &budget, 0);
+		r = r ?: dataplane_slot_make(w->dp, slot);
+	}
+	return r ?: dataplane_timeouts_set(w->dp, &world_timeouts);
+}
+
 int world_reset_machines(struct world *w)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < world_n_machines && r == 0; i++) {
 		const struct world_machine *m = &world_machines[i];
-		const struct sp_machine value = {
-			.flags = m->flags, .park_max = m->park_max, .generation = m->port};
+		const struct sp_machine value = {.flags = m->flags,
+						 .park_max = m->park_max,
+						 .generation = m->port,
+						 .slot = world_slot_of(m->segment)};
 
 		r = dataplane_machine_begin(w->dp, m->port, &value);
 		w->parked[m->port] = w->watch[m->port] = 0;
@@ -340,6 +383,7 @@ static int add_entries(struct world *w)
 	}
 	for (size_t i = 0; i < world_n_addresses && r == 0; i++)
 		r = add_address(w, &world_addresses[i]);
+	r = r ?: add_slots(w);
 	if (r == 0)
 		r = world_reset_machines(w);
 	for (size_t i = 0; i < world_n_nodes && r == 0; i++)
@@ -362,6 +406,7 @@ int world_open(struct world *w, const struct world_options *o)
 	struct dataplane_options options = {.bpffs = NET_BPFFS,
 					    .max_bindings = 1024,
 					    .max_ports = WORLD_PORTS,
+					    .flows = WORLD_FLOWS,
 					    .sampling = true,
 					    .force_clsact = o->force_clsact,
 					    .unpinned = !o->live};

@@ -107,6 +107,8 @@ extern const size_t world_n_nodes;
 #define WORLD_POLICED 401
 #define WORLD_FLOODER 37
 #define WORLD_SEGMENTS 7
+#define WORLD_FIRST_SLOT 6 /* the first segment that has machines */
+#define WORLD_FLOWS 16384  /* of each of them */
 
 struct world_machine {
 	enum world_dev dev;
@@ -123,6 +125,11 @@ struct world_address {
 	uint32_t port;
 	enum world_mac mac;
 };
+
+extern const struct sp_timeouts world_timeouts; /* nf_conntrack's */
+
+/* The slot of a segment; 0: it has none. */
+uint32_t world_slot_of(uint32_t segment);
 
 extern const struct world_machine world_machines[];
 extern const size_t world_n_machines;

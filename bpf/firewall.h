@@ -159,7 +159,9 @@ __noinline int meet_flow(struct __sk_buff *skb, const struct packet *p, const st
 	if (!same_ends(f, w) || flow_is_over(f, word, now))
 		r = FRESH;
 	else if (p->proto == PROTO_TCP)
-		r = meet_tcp(f, &word, p, &o, reply, now);
+		r = meet_quickly(f, &word, p, o.sack, reply, now)
+			    ? GO_ON
+			    : meet_slowly(f, &word, p, &o, (__u64)reply << 32 | now);
 	else
 		r = meet_plain(f, &word, p, reply, now);
 	if (r == GO_ON && w->port[FROM])

@@ -205,13 +205,18 @@ static __always_inline __u8 next_state(bool reply, enum sp_tcp_kind kind, __u8 s
 
 /* --- a segment beside its flow --- */
 
+/* A segment by its numbers alone. */
+struct numbers {
+	__u32 seq, end, ack, sack, win;
+};
+
 /*
  * The flow is locked. `side` are the bits of both sides out of the word, `word` is the rest: what was
  * changed is put together again at the end (tcp_word).
  */
 struct meeting {
 	__u32 word;
-	__u32 seq, end, ack, sack, win;
+	struct numbers n;
 	__u16 side[2];
 	__u8 flags;
 	__u8 reply;		    /* it is not the originator's */
@@ -243,18 +248,20 @@ static __always_inline bool last_was_ours(const struct meeting *m)
 	return !!(m->word & SP_FLOW_LAST_REPLY) == m->reply;
 }
 
-static __always_inline void set_last(struct meeting *m)
+static __always_inline __u32 set_last(__u32 word, __u8 kind, bool reply)
 {
-	m->word &= ~(SP_FLOW_LAST << SP_FLOW_LAST_SHIFT | SP_FLOW_LAST_REPLY);
-	m->word |= (__u32)m->kind << SP_FLOW_LAST_SHIFT;
-	if (m->reply)
-		m->word |= SP_FLOW_LAST_REPLY;
+	word &= ~(SP_FLOW_LAST << SP_FLOW_LAST_SHIFT | SP_FLOW_LAST_REPLY);
+	return word | (__u32)kind << SP_FLOW_LAST_SHIFT | (reply ? SP_FLOW_LAST_REPLY : 0);
 }
 
-static __always_inline void set_retransmissions(struct meeting *m, __u32 n)
+static __always_inline void note_last(struct meeting *m)
 {
-	m->word &= ~(SP_FLOW_RETRANS << SP_FLOW_RETRANS_SHIFT);
-	m->word |= n << SP_FLOW_RETRANS_SHIFT;
+	m->word = set_last(m->word, m->kind, m->reply);
+}
+
+static __always_inline __u32 set_retransmissions(__u32 word, __u32 n)
+{
+	return (word & ~(SP_FLOW_RETRANS << SP_FLOW_RETRANS_SHIFT)) | n << SP_FLOW_RETRANS_SHIFT;
 }
 
 static __always_inline __u32 retransmissions(__u32 word)
@@ -305,22 +312,22 @@ static __always_inline void begin_side(struct meeting *m, struct sp_flow_side *f
 		own &= ~SP_SIDE_SCALE;
 	m->side[own_side(m)] = own;
 	m->side[other_side(m)] = other;
-	from->end = from->maxend = m->end;
-	from->maxwin = m->win ?: 1;
+	from->end = from->maxend = m->n.end;
+	from->maxwin = m->n.win ?: 1;
 }
 
 /* A side that was not heard of speaks, and not with a SYN: what it says is all that is known. */
 static __always_inline void guess_side(struct meeting *m, struct sp_flow_side *from,
 				       struct sp_flow_side *to)
 {
-	__u32 win = m->win << side_scale(m->side[own_side(m)]);
+	__u32 win = m->n.win << side_scale(m->side[own_side(m)]);
 
-	from->end = m->end;
+	from->end = m->n.end;
 	from->maxwin = win ?: 1;
-	from->maxend = m->end + from->maxwin;
+	from->maxend = m->n.end + from->maxwin;
 	if (!to->maxwin)
-		to->end = to->maxend = m->sack;
-	else if (m->sack == to->end + 1) /* the answer to a keep-alive */
+		to->end = to->maxend = m->n.sack;
+	else if (m->n.sack == to->end + 1) /* the answer to a keep-alive */
 		to->end++;
 }
 
@@ -338,7 +345,7 @@ static __always_inline bool begin_windows(struct meeting *m, struct sp_flow_side
 		begin_side(m, from);
 		return !(m->flags & TCP_ACK);
 	}
-	if (syn && seq_after(m->end, from->end) &&
+	if (syn && seq_after(m->n.end, from->end) &&
 	    (m->old == SP_FLOW_SYN_SENT || m->old == SP_FLOW_SYN_RECV)) {
 		begin_side(m, from);
 		return m->reply && !(m->flags & TCP_ACK);
@@ -352,10 +359,10 @@ static __always_inline void fill_in(struct meeting *m, const struct sp_flow_side
 {
 	bool rst = m->flags & TCP_RST;
 
-	if (!(m->flags & TCP_ACK) || (rst && !m->ack))
-		m->ack = m->sack = to->end;
-	if (rst && !m->seq && m->old == SP_FLOW_SYN_SENT)
-		m->seq = m->end = from->end;
+	if (!(m->flags & TCP_ACK) || (rst && !m->n.ack))
+		m->n.ack = m->n.sack = to->end;
+	if (rst && !m->n.seq && m->old == SP_FLOW_SYN_SENT)
+		m->n.seq = m->n.end = from->end;
 }
 
 enum fit {
@@ -368,106 +375,113 @@ enum fit {
  * Rooij's four bounds. One segment may overrun the window, as senders do that were told of a
  * smaller one too late: nothing further would fit otherwise.
  */
-static __always_inline enum fit judge_window(const struct meeting *m,
+static __always_inline enum fit judge_window(const struct numbers *n,
 					     const struct sp_flow_side *from,
 					     const struct sp_flow_side *to)
 {
 	__u32 slack = from->maxwin > MAX_ACK_WINDOW ? from->maxwin : MAX_ACK_WINDOW;
 
-	if (!seq_before(m->seq, from->maxend + 1)) {
-		__u32 over = m->end - from->maxend + 1;
+	if (!seq_before(n->seq, from->maxend + 1)) {
+		__u32 over = n->end - from->maxend + 1;
 
 		if (over > to->maxwin || !seq_before(from->end, from->maxend + 1))
 			return TOO_EARLY;
 	}
-	if (!seq_before(m->sack, to->end + 1))
+	if (!seq_before(n->sack, to->end + 1))
 		return TOO_EARLY;
-	if (to->maxwin && !seq_after(m->end, from->end - to->maxwin - 1))
+	if (to->maxwin && !seq_after(n->end, from->end - to->maxwin - 1))
 		return TOO_OLD;
-	return seq_after(m->sack, to->end - slack - 1) ? FITS : TOO_OLD;
+	return seq_after(n->sack, to->end - slack - 1) ? FITS : TOO_OLD;
 }
 
-static __always_inline void learn_from(struct meeting *m, struct sp_flow_side *from)
+/* What is known of a sender after its segment. Its bits, changed. */
+static __always_inline __u16 learn_from(const struct numbers *n, struct sp_flow_side *from,
+					__u16 bits, bool has_ack)
 {
-	__u16 *bits = &m->side[own_side(m)];
-	__u32 win = m->win + (m->sack - m->ack);
+	__u32 win = n->win + (n->sack - n->ack);
 
 	if (from->maxwin < win)
 		from->maxwin = win;
-	if (seq_after(m->end, from->end)) {
-		from->end = m->end;
-		*bits |= SP_SIDE_UNACKED;
+	if (seq_after(n->end, from->end)) {
+		from->end = n->end;
+		bits |= SP_SIDE_UNACKED;
 	}
-	/* How much the datagram has in its other fragments is not known: as much as it may. */
-	if (!m->whole && seq_after(from->maxend, from->end))
-		from->end = from->maxend;
-	if (!(m->flags & TCP_ACK))
-		return;
-	if (!(*bits & SP_SIDE_ACKED) || seq_after(m->ack, from->maxack))
-		from->maxack = m->ack;
-	*bits |= SP_SIDE_ACKED;
+	if (!has_ack)
+		return bits;
+	if (!(bits & SP_SIDE_ACKED) || seq_after(n->ack, from->maxack))
+		from->maxack = n->ack;
+	return bits | SP_SIDE_ACKED;
 }
 
-static __always_inline void learn_to(struct meeting *m, const struct sp_flow_side *from,
-				     struct sp_flow_side *to)
+/* And of its receiver. */
+static __always_inline __u16 learn_to(const struct numbers *n, const struct sp_flow_side *from,
+				      struct sp_flow_side *to, __u16 bits)
 {
-	if (to->maxwin && seq_after(m->end, from->maxend))
-		to->maxwin += m->end - from->maxend;
-	if (seq_after(m->sack + m->win, to->maxend - 1)) {
-		to->maxend = m->sack + m->win;
-		if (!m->win) /* a probe of one byte */
+	if (to->maxwin && seq_after(n->end, from->maxend))
+		to->maxwin += n->end - from->maxend;
+	if (seq_after(n->sack + n->win, to->maxend - 1)) {
+		to->maxend = n->sack + n->win;
+		if (!n->win) /* a probe of one byte */
 			to->maxend++;
 	}
-	if (m->ack == to->end)
-		m->side[other_side(m)] &= ~SP_SIDE_UNACKED;
+	return n->ack == to->end ? bits & ~SP_SIDE_UNACKED : bits;
 }
 
 /* Zero with a window of zero, and then only: such a flow does not live long either. */
-static __always_inline __u16 tcp_digest(const struct meeting *m)
+static __always_inline __u16 tcp_digest(const struct numbers *n)
 {
-	__u32 h = (m->seq ^ m->ack * 0x9e3779b1U ^ m->win) * 0x85ebca6bU;
+	__u32 h = (n->seq ^ n->ack * 0x9e3779b1U ^ n->win) * 0x85ebca6bU;
 
-	return m->win ? (h >> 16) | 1 : 0;
+	return n->win ? (h >> 16) | 1 : 0;
 }
 
-/* The same ACK again? Data that nobody acknowledges comes again and again. */
-static __always_inline void count_retransmission(struct sp_flow *f, struct meeting *m)
+/* The same ACK again, from SAME side as the last? Data that nobody acknowledges comes again. */
+static __always_inline __u32 count_retransmission(struct sp_flow *f, __u32 word,
+						  const struct numbers *n, bool same)
 {
-	__u32 n = retransmissions(m->word);
-	__u16 digest = tcp_digest(m);
+	__u16 digest = tcp_digest(n);
+	__u32 times = 0;
 
-	if (m->kind != SP_TCP_ACK)
-		return;
-	if (last_was_ours(m) && f->last_end == m->end && f->last_win == digest) {
-		set_retransmissions(m, n < SP_FLOW_RETRANS ? n + 1 : n);
-		return;
+	if (same && f->last_end == n->end && f->last_win == digest) {
+		times = retransmissions(word);
+		times += times < SP_FLOW_RETRANS;
 	}
-	f->last_end = m->end;
+	f->last_end = n->end;
 	f->last_win = digest;
-	set_retransmissions(m, 0);
+	return set_retransmissions(word, times);
 }
 
 /* Not static, as read_packet. */
 __noinline int judge_windows(struct sp_flow *f, struct meeting *m)
 {
+	bool has_ack, same;
 	struct sp_flow_side *from, *to;
+	__u16 *own, *other;
 	enum fit fit;
 
 	if (!f || !m)
 		return TOO_EARLY;
 	from = &f->side[own_side(m)];
 	to = &f->side[other_side(m)];
+	own = &m->side[own_side(m)];
+	other = &m->side[other_side(m)];
 	if (begin_windows(m, from, to))
 		return FITS;
 	fill_in(m, from, to);
-	fit = judge_window(m, from, to);
+	fit = judge_window(&m->n, from, to);
 	if (fit != FITS)
-		return m->side[own_side(m)] & SP_SIDE_LIBERAL ? FITS : fit;
+		return *own & SP_SIDE_LIBERAL ? FITS : fit;
 	if (!(m->flags & TCP_SYN)) /* RFC 7323, 2.2: that of a SYN is never scaled */
-		m->win <<= side_scale(m->side[own_side(m)]);
-	learn_from(m, from);
-	learn_to(m, from, to);
-	count_retransmission(f, m);
+		m->n.win <<= side_scale(*own);
+	has_ack = m->flags & TCP_ACK;
+	same = last_was_ours(m);
+	*own = learn_from(&m->n, from, *own, has_ack);
+	/* How much the datagram has in its other fragments is not known: as much as it may. */
+	if (!m->whole && seq_after(from->maxend, from->end))
+		from->end = from->maxend;
+	*other = learn_to(&m->n, from, to, *other);
+	if (m->kind == SP_TCP_ACK)
+		m->word = count_retransmission(f, m->word, &m->n, same);
 	return FITS;
 }
 
@@ -507,7 +521,7 @@ static __always_inline bool catch_up(struct sp_flow *f, struct meeting *m)
 	struct sp_flow_side *caller = &f->side[other_side(m)];
 
 	if (m->kind != SP_TCP_SYNACK || last_kind(m->word) != SP_TCP_SYN || last_was_ours(m) ||
-	    m->ack != f->last_end)
+	    m->n.ack != f->last_end)
 		return false;
 	m->old = SP_FLOW_SYN_SENT;
 	m->new = SP_FLOW_SYN_RECV;
@@ -525,9 +539,9 @@ static __always_inline bool catch_up(struct sp_flow *f, struct meeting *m)
 /* Remember it: its answer may show that it was right. */
 static __always_inline void note_passing(struct sp_flow *f, struct meeting *m)
 {
-	set_last(m);
-	f->last_end = m->end;
-	f->last_win = m->win;
+	note_last(m);
+	f->last_end = m->n.end;
+	f->last_win = m->n.win;
 	if (m->kind == SP_TCP_SYN && !m->reply) {
 		f->end[0] = (f->end[0] & ~(0xfU << SP_END_LAST_SCALE_SHIFT)) |
 			    (__u32)m->scale << SP_END_LAST_SCALE_SHIFT;
@@ -539,7 +553,7 @@ static __always_inline void note_passing(struct sp_flow *f, struct meeting *m)
 	}
 	/* An answer to the first SYN that is none may be a challenge: the RST to it has this. */
 	if (m->old == SP_FLOW_SYN_SENT && m->kind == SP_TCP_ACK && m->reply)
-		f->side[1].maxack = m->ack; /* that side has not begun */
+		f->side[1].maxack = m->n.ack; /* that side has not begun */
 }
 
 /*
@@ -556,24 +570,24 @@ static __always_inline enum step judge_reset(const struct sp_flow *f, struct mee
 	if (is_closing(m->old))
 		return STEP_TAKE;
 	if ((m->side[other_side(m)] & SP_SIDE_ACKED) && last != SP_TCP_SYN) {
-		if (!m->seq && !open) /* the answer to a SYN that we let pass */
+		if (!m->n.seq && !open) /* the answer to a SYN that we let pass */
 			return STEP_WINDOW;
-		if (seq_before(m->seq, expected))
+		if (seq_before(m->n.seq, expected))
 			return STEP_REFUSE;
-		if (!open || m->seq == expected)
+		if (!open || m->n.seq == expected)
 			return STEP_WINDOW;
 		/* Right behind what it has just sent. */
-		if (last == SP_TCP_ACK && last_was_ours(m) && m->seq == f->last_end)
+		if (last == SP_TCP_ACK && last_was_ours(m) && m->n.seq == f->last_end)
 			return STEP_WINDOW;
 		m->new = m->old;
 	}
 	/* The answer to something that we let pass. */
 	if ((((m->word & SP_FLOW_BOTH) && last == SP_TCP_SYN) ||
 	     (!assured && last == SP_TCP_ACK)) &&
-	    m->ack == f->last_end)
+	    m->n.ack == f->last_end)
 		return STEP_TAKE;
 	if (m->old == SP_FLOW_SYN_SENT && last == SP_TCP_ACK && (m->word & SP_FLOW_LAST_REPLY) &&
-	    m->seq == f->side[1].maxack)
+	    m->n.seq == f->side[1].maxack)
 		return STEP_TAKE;
 	return STEP_WINDOW;
 }
@@ -627,17 +641,15 @@ static __always_inline __u32 shorter(__u32 t, enum sp_timeout which)
 	return t < other ? t : other;
 }
 
-static __always_inline __u32 tcp_timeout(const struct sp_flow *f, const struct meeting *m)
+/* In STATE, after a segment that was no reset; SIDES: the bits of both. */
+static __always_inline __u32 tcp_timeout(const struct sp_flow *f, __u32 word, __u8 state,
+					 __u16 sides, bool is_ack)
 {
-	__u32 t = timeout((enum sp_timeout)m->new);
+	__u32 t = timeout((enum sp_timeout)state);
 
-	if (retransmissions(m->word) == SP_FLOW_RETRANS)
+	if (retransmissions(word) == SP_FLOW_RETRANS || (is_ack && !f->last_win))
 		return shorter(t, SP_TIMEOUT_RETRANS);
-	if (m->kind == SP_TCP_RST)
-		return timeout((enum sp_timeout)SP_FLOW_CLOSE);
-	if ((m->side[0] | m->side[1]) & SP_SIDE_UNACKED)
-		return shorter(t, SP_TIMEOUT_UNACKED);
-	return m->kind == SP_TCP_ACK && !f->last_win ? shorter(t, SP_TIMEOUT_RETRANS) : t;
+	return sides & SP_SIDE_UNACKED ? shorter(t, SP_TIMEOUT_UNACKED) : t;
 }
 
 /*
@@ -656,7 +668,7 @@ static __always_inline void note_misfit(struct sp_flow *f, struct meeting *m, __
 			f->expires = now + t;
 		return;
 	}
-	set_last(m);
+	note_last(m);
 }
 
 /* It was in order. */
@@ -666,11 +678,13 @@ __noinline int take_segment(struct sp_flow *f, struct meeting *m, __u32 now)
 
 	if (!f || !m)
 		return 0;
-	set_last(m);
+	note_last(m);
 	m->word = (m->word & ~SP_FLOW_STATE) | m->new;
 	if (m->old != m->new && m->new == SP_FLOW_FIN_WAIT)
 		m->side[own_side(m)] |= SP_SIDE_CLOSER;
-	t = tcp_timeout(f, m);
+	t = m->kind == SP_TCP_RST ? timeout((enum sp_timeout)SP_FLOW_CLOSE)
+				  : tcp_timeout(f, m->word, m->new, m->side[0] | m->side[1],
+						m->kind == SP_TCP_ACK);
 	if (m->word & SP_FLOW_BOTH) {
 		if ((m->old == SP_FLOW_SYN_RECV || m->old == SP_FLOW_ESTABLISHED) &&
 		    m->new == SP_FLOW_ESTABLISHED)
@@ -686,32 +700,63 @@ __noinline int take_segment(struct sp_flow *f, struct meeting *m, __u32 now)
 	return 0;
 }
 
+/* --- all of it --- */
+
+/*
+ * What most segments are: an ACK, with data or without, of a connection that is open, and within its
+ * windows. False: it is to be looked at in full, and nothing was changed.
+ */
+static __always_inline bool meet_quickly(struct sp_flow *f, __u32 *word, const struct packet *p,
+					 __u32 sack, bool reply, __u32 now)
+{
+	const __u32 wanted = SP_FLOW_ESTABLISHED | SP_FLOW_ASSURED;
+	struct sp_flow_side *from = &f->side[reply ? 1 : 0], *to = &f->side[reply ? 0 : 1];
+	struct numbers n = {p->seq, p->seq + p->l4_len - p->tcp_len, p->ack, sack, p->win};
+	__u16 own = word_side(*word, reply), other = word_side(*word, !reply);
+	__u32 w = *word;
+	bool same;
+
+	if ((w & (SP_FLOW_STATE | SP_FLOW_ASSURED)) != wanted || p->fragment ||
+	    (p->tcp_flags & TCP_FLAG_MASK) != TCP_ACK || !from->maxwin ||
+	    judge_window(&n, from, to) != FITS)
+		return false;
+	n.win <<= side_scale(own);
+	own = learn_from(&n, from, own, true);
+	other = learn_to(&n, from, to, other);
+	same = !!(w & SP_FLOW_LAST_REPLY) == reply;
+	w = count_retransmission(f, w, &n, same);
+	f->expires = now + tcp_timeout(f, w, SP_FLOW_ESTABLISHED, own | other, true);
+	w = set_last(w, SP_TCP_ACK, reply);
+	*word = reply ? tcp_word(w, other, own) : tcp_word(w, own, other);
+	return true;
+}
+
 /*
  * The flow F, whose word is *WORD, is locked and P's; O: of a SYN, else only sack. NOW: its owner's
  * time. GO_ON, a negative reason, or FRESH. *WORD is what it has to be unlocked with.
  */
-static __always_inline int meet_tcp(struct sp_flow *f, __u32 *word, const struct packet *p,
-				    const struct tcp_options *o, bool reply, __u32 now)
+__noinline int meet_slowly(struct sp_flow *f, __u32 *word, const struct packet *p,
+			   const struct tcp_options *o, __u64 now_reply)
 {
-	struct meeting m = {.word = *word,
-			    .seq = p->seq,
-			    .end = tcp_end(p),
-			    .ack = p->ack,
-			    .sack = o->sack,
-			    .win = p->win,
-			    .side = {word_side(*word, 0), word_side(*word, 1)},
-			    .flags = p->tcp_flags,
-			    .reply = reply,
-			    .kind = tcp_kind(p->tcp_flags),
-			    .old = *word & SP_FLOW_STATE,
-			    .scale = o->scale,
-			    .sack_permitted = o->sack_permitted,
-			    .whole = !p->fragment};
-	int step = STEP_WINDOW, fit, r = GO_ON;
+	__u32 now = now_reply;
+	struct meeting m = {};
+	int step, fit, r = GO_ON;
 
-	m.new = next_state(reply, m.kind, m.old);
-	if (m.kind != SP_TCP_ACK || m.old != SP_FLOW_ESTABLISHED)
-		step = special_case(f, &m);
+	if (!f || !word || !p || !o)
+		return -SP_R_FLOW_INVALID;
+	m.word = *word;
+	m.n = (struct numbers){p->seq, tcp_end(p), p->ack, o->sack, p->win};
+	m.side[0] = word_side(*word, 0);
+	m.side[1] = word_side(*word, 1);
+	m.flags = p->tcp_flags;
+	m.reply = now_reply >> 32;
+	m.kind = tcp_kind(p->tcp_flags);
+	m.old = *word & SP_FLOW_STATE;
+	m.new = next_state(m.reply, m.kind, m.old);
+	m.scale = o->scale;
+	m.sack_permitted = o->sack_permitted;
+	m.whole = !p->fragment;
+	step = special_case(f, &m);
 	if (step == STEP_FRESH)
 		return FRESH;
 	if (step == STEP_REFUSE)
@@ -727,7 +772,7 @@ static __always_inline int meet_tcp(struct sp_flow *f, __u32 *word, const struct
 			r = -SP_R_FLOW_WINDOW;
 		}
 	}
-	if (reply && !r)
+	if (m.reply && !r)
 		m.word |= SP_FLOW_BOTH;
 	*word = tcp_word(m.word, m.side[0], m.side[1]);
 	return r;

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What does the firewall cost? A TCP segment of a connection that is open, from a machine to a
+ * session of its user's, among 100,000 flows of its segment: the whole decision; the same with
+ * nf_conntrack asked instead (kfuncs). How many flows begin in a second; how much memory one takes.
+ */
+#include "bench/bench.h"
+#include "peers.skel.h"
+
+#define ROUNDS 9
+#define RUNS 3
+#define REPEAT 300000
+#define FLOWS 100000
+#define TC_ACT_REDIRECT 7
+#define LOOPBACK 1
+#define MACHINE 3 /* bench_mac's number */
+#define SESSION 7
+#define SLOT 1
+#define VID 0
+
+static const struct sp_timeouts timeouts = {.ticks = {[0 ... 31] = 1 << 20}};
+
+struct tcp_frame {
+	struct bench_addresses eth;
+	uint16_t proto;
+	uint8_t ip[20];
+	uint8_t tcp[20];
+	uint8_t rest[6];
+} __attribute__((packed));
+
+/* From 10.0.0.1, port 80, to 10.1.0.0 + I / 50,000, port 10,000 + I % 50,000; or back. */
+static void make_tcp(struct tcp_frame *f, uint32_t i, bool back, uint8_t flags, uint32_t seq,
+		     uint32_t ack)
+{
+	uint8_t ip[20] = {0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 1, 0, 0};
+	uint16_t ports[2] = {htons(80), htons((uint16_t)(10000 + i % 50000))}, sum;
+	uint32_t numbers[2] = {htonl(seq), htonl(ack)};
+
+	ip[18] = (uint8_t)(i / 50000 >> 8);
+	ip[19] = (uint8_t)(i / 50000 + 1);
+	memset(f, 0, sizeof(*f));
+	bench_mac(f->eth.dst, back ? MACHINE : SESSION);
+	bench_mac(f->eth.src, back ? SESSION : MACHINE);
+	f->proto = htons(0x0800);
+	memcpy(f->ip, ip, 12);
+	memcpy(f->ip + 12, back ? ip + 16 : ip + 12, 4);
+	memcpy(f->ip + 16, back ? ip + 12 : ip + 16, 4);
+	sum = htons(ip_checksum(f->ip, 20));
+	memcpy(f->ip + 10, &sum, 2);
+	memcpy(f->tcp, &ports[back], 2);
+	memcpy(f->tcp + 2, &ports[!back], 2);
+	memcpy(f->tcp + 4, numbers, 8);
+	f->tcp[12] = 0x50;
+	f->tcp[13] = flags;
+	f->tcp[14] = 0xff;
+	f->tcp[15] = 0xff;
+}
+
+static int run_once(int prog, const struct tcp_frame *f, uint32_t ifindex)
+{
+	struct __sk_buff skb = {.ifindex = ifindex, .ingress_ifindex = ifindex};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f, .data_size_in = sizeof(*f),
+		    .ctx_in = &skb, .ctx_size_in = sizeof(skb), .repeat = 1);
+
+	must(bpf_prog_test_run_opts(prog, &opts), "test run");
+	return (int)opts.retval;
+}
+
+static double test_run(int prog, const struct tcp_frame *f, int expected)
+{
+	struct __sk_buff skb = {.ifindex = LOOPBACK, .ingress_ifindex = LOOPBACK};
+	uint32_t best = UINT32_MAX;
+
+	for (int i = 0; i < RUNS; i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f, .data_size_in = sizeof(*f),
+			    .ctx_in = &skb, .ctx_size_in = sizeof(skb), .repeat = REPEAT);
+
+		must(bpf_prog_test_run_opts(prog, &opts), "test run");
+		if ((int)opts.retval != expected) {
+			fprintf(stderr, "bench_flow: the program answered %u, expected %d\n",
+				opts.retval, expected);
+			exit(1);
+		}
+		if (opts.duration < best)
+			best = opts.duration;
+	}
+	return best;
+}
+
+static void fill_addresses(struct dataplane *dp)
+{
+	struct sp_address value = {.port = 1};
+	uint8_t addr[16] = {[10] = 0xff, [11] = 0xff, [12] = 10};
+
+	bench_mac(value.mac, 3);
+	for (uint32_t i = 0; i < 10000; i++) {
+		addr[14] = (uint8_t)(i >> 8);
+		addr[15] = (uint8_t)i;
+		value.port = i == 1 ? 1 : 3;
+		must(dataplane_address_set(dp, BENCH_SEGMENT, addr, &value), "address");
+	}
+}
+
+static struct dataplane *open_world(void)
+{
+	const struct dataplane_options options = {.unpinned = true,
+						  .max_bindings = 16384,
+						  .max_ports = 64,
+						  .flows = 131072,
+						  .sampling = true};
+	const struct sp_dst session = {
+		.ifindex = LOOPBACK, .port = 2, .max_len = 1514, .kind = SP_PORT_VPN};
+	const struct sp_dst machine_dst = {
+		.ifindex = LOOPBACK, .port = 1, .max_len = 1514, .kind = SP_PORT_MACHINE};
+	const struct sp_bind bind = {.segment = BENCH_SEGMENT, .port = 2};
+	const struct sp_machine machine = {.flags = SP_M_PINNED, .slot = SLOT};
+	const struct dataplane_budget budget = {.flows = 131072};
+	struct dataplane *dp = open_dataplane(&options);
+	uint8_t mac[6];
+
+	fill(dp, LOOPBACK, LOOPBACK, 10000);
+	fill_addresses(dp);
+	must(dataplane_timeouts_set(dp, &timeouts), "timeouts");
+	must(dataplane_slot_begin(dp, SLOT, BENCH_SEGMENT, &budget, 0), "slot");
+	must(dataplane_slot_make(dp, SLOT), "tables");
+	must(dataplane_machine_begin(dp, 1, &machine), "machine");
+	bench_mac(mac, SESSION);
+	must(dataplane_fdb_set(dp, BENCH_SEGMENT, mac, &session), "session");
+	must(dataplane_bind(dp, LOOPBACK, 0, mac, &bind), "session");
+	bench_mac(mac, MACHINE);
+	must(dataplane_fdb_set(dp, BENCH_SEGMENT, mac, &machine_dst), "machine");
+	return dp;
+}
+
+static void open_connections(struct dataplane *dp, uint32_t n)
+{
+	int machine = dataplane_prog_fd(dp, "steer_machine");
+	int other = dataplane_prog_fd(dp, "steer_ingress");
+	struct tcp_frame f;
+
+	for (uint32_t i = 0; i < n; i++) {
+		make_tcp(&f, i, true, 0x02, 1000, 0);
+		must(run_once(other, &f, LOOPBACK) == TC_ACT_REDIRECT ? 0 : -EPROTO, "SYN");
+		make_tcp(&f, i, false, 0x12, 5000, 1001);
+		must(run_once(machine, &f, LOOPBACK) == TC_ACT_REDIRECT ? 0 : -EPROTO, "SYN, ACK");
+		make_tcp(&f, i, true, 0x10, 1001, 5001);
+		must(run_once(other, &f, LOOPBACK) == TC_ACT_REDIRECT ? 0 : -EPROTO, "ACK");
+	}
+}
+
+static void decision(struct peers_bpf *peers)
+{
+	double empty[ROUNDS], above[ROUNDS], back[ROUNDS];
+	struct dataplane *dp = open_world();
+	int machine = dataplane_prog_fd(dp, "steer_machine");
+	int other = dataplane_prog_fd(dp, "steer_ingress");
+	struct tcp_frame f, b;
+
+	open_connections(dp, FLOWS);
+	make_tcp(&f, 777, false, 0x10, 5001, 1001);
+	make_tcp(&b, 777, true, 0x10, 1001, 5001);
+	for (int i = 0; i < ROUNDS; i++) {
+		empty[i] = test_run(bpf_program__fd(peers->progs.empty), &f, 0);
+		above[i] = test_run(machine, &f, TC_ACT_REDIRECT) - empty[i];
+		back[i] = test_run(other, &b, TC_ACT_REDIRECT) - empty[i];
+	}
+	report("flow.decision", median(above, ROUNDS), "ns", "empty program", median(empty, ROUNDS), 0);
+	report("flow.back", median(back, ROUNDS), "ns", "empty program", median(empty, ROUNDS), 0);
+	dataplane_close(dp);
+}
+
+int main(int argc, char **argv)
+{
+	struct peers_bpf *peers;
+
+	isolate();
+	pin_cpu();
+	peers = peers_bpf__open_and_load();
+	if (!peers)
+		must(-errno, "peers");
+	decision(peers);
+	peers_bpf__destroy(peers);
+	return 0;
+}

@@ -70,7 +70,7 @@ struct virt_result {
 		      -ECANCELED (aborted), -ENODEV (no such domain), -ENOTCONN, -ESRCH (it is not
 		      in a state for that), -EBUSY, -EACCES, -EOPNOTSUPP, -ETIMEDOUT (libvirt waited
 		      too long for another call's end), -EIO for the rest */
-	char message[256];     /* libvirt's words; on success "", or what the operator should know */
+	char message[256]; /* libvirt's words; on success "", or what the operator should know */
 	struct virt_info info; /* as far as it could be found out */
 	uint64_t libvirt_us;   /* spent within libvirt's calls */
 };
@@ -116,7 +116,7 @@ struct virt_options {
 	const char
 		*probe_kernel; /* what is booted to find out whether KVM works; may not be there */
 	const char *accel;     /* "auto", "kvm", "tcg" */
-	unsigned int keepalive_s; /* a libvirtd that does not answer for three of these is gone */
+	unsigned int keepalive_s; /* one that does not answer for three of these is gone; 0: 5 s */
 };
 
 /*

@@ -243,6 +243,7 @@ int virt_new(sd_event *event, struct workers *workers, const struct virt_options
 	virSetErrorFunc(NULL, no_words);
 	if (r == 0)
 		r = virt_event_attach(event);
+	v->attached = r >= 0;
 	if (r >= 0)
 		r = add_timer(v, &v->retry, on_retry);
 	if (r >= 0)
@@ -282,7 +283,8 @@ struct virt *virt_free(struct virt *v)
 	sd_event_source_disable_unref(v->retry);
 	sd_event_source_disable_unref(v->pulse);
 	sd_event_source_disable_unref(v->send);
-	virt_event_detach();
+	if (v->attached)
+		virt_event_detach();
 	sd_event_unref(v->event);
 	free(v->uri);
 	free(v->probe_kernel);

@@ -84,6 +84,7 @@ struct virt {
 	struct line *line; /* opening, or up */
 	sd_event_source *wake, *retry, *pulse, *send;
 	uint64_t retry_us;
+	bool attached; /* libvirt's event loop is ours */
 	bool up, stopping;
 	unsigned int life; /* grows with each connection */
 	bool late;	   /* the line that opens has had its time */

@@ -701,6 +701,7 @@ def accel(kvm):
     with case(f"{'a' if kvm else 'no'} /dev/kvm: {want}, with the reason, and nothing stays"):
         p.d = Drive(BUILD, p.lv.uri, accel="auto", probe=kernel, keepalive=KEEPALIVE)
         p.d.up()
+        same(p.d.ask("list")["items"], [], "domains while it is found out")
         found = net.wait_for(lambda: [s for s in [p.d.ask("state")] if s["accel"] != "unknown"], 30, "the accelerator",
                              0.1)[0]
         say(f"{found['accel']}: {found['why']}")

@@ -79,8 +79,8 @@ static const struct mysql_table tables[] = {
 	       "ended BIGINT NOT NULL DEFAULT 0",
 	       "live_vid SMALLINT UNSIGNED GENERATED ALWAYS AS "
 	       "(IF(ended = 0 AND vid > 0, vid, NULL)) STORED",
-	       "PRIMARY KEY (id)", "KEY session_live (user_id, ended)",
-	       "KEY session_ended (server_id, ended)",
+	       "changes BIGINT UNSIGNED NOT NULL DEFAULT 0", "PRIMARY KEY (id)",
+	       "KEY session_live (user_id, ended)", "KEY session_ended (server_id, ended)",
 	       "UNIQUE KEY session_vid (server_id, instance, live_vid)",
 	       "CONSTRAINT session_server FOREIGN KEY (server_id) REFERENCES server (id)",
 	       "CONSTRAINT session_vid_range CHECK (vid <= 4094)")},

@@ -478,7 +478,6 @@ const struct sql_driver mysql_driver = {
 	.quote = '`',
 	.as_text = {"CAST(CONVERT(", " USING utf8mb4) AS BINARY)"},
 	.shared = true,
-	.locks_rows = true,
 	.prepare = prepare,
 	.run = run,
 	.next = next,

@@ -197,32 +197,16 @@ struct claim {
 };
 
 /*
- * Where writers run at once the session's row is written, as table_users.c has it of users: on a
- * cluster neither a lock nor a reference holds off what another node commits.
+ * The usual case in one statement: the session lives and nobody has the MAC. The session's row is
+ * locked meanwhile: its end comes before or after.
  */
-static int take_session(struct store *s, uint64_t session)
-{
-	_cleanup_sql_ struct sql *q = NULL;
-	int r;
-
-	if (!s->driver->locks_rows)
-		return 0;
-	r = sql_prepare(s, "UPDATE session SET changes = changes + 1 WHERE id = ? AND ended = 0",
-			&q);
-	if (r < 0)
-		return r;
-	sql_bind_int(q, (int64_t)session);
-	return sql_change(q);
-}
-
-/* The usual case: the session lives and nobody has the MAC. */
 static int claim_free(struct store *s, const struct claim *c)
 {
 	_cleanup_sql_ struct sql *q = NULL;
 	int r = sql_prepare(s,
 			    "INSERT INTO mac (scope, mac_addr, user_id, session_id, since) "
 			    "SELECT ?, ?, user_id, id, {now} FROM session "
-			    "WHERE id = ? AND ended = 0",
+			    "WHERE id = ? AND ended = 0{lock}",
 			    &q);
 
 	if (r < 0)
@@ -230,7 +214,28 @@ static int claim_free(struct store *s, const struct claim *c)
 	sql_bind_int(q, c->scope);
 	sql_bind_blob(q, c->mac, 6);
 	sql_bind_int(q, (int64_t)c->session);
-	return sql_change(q);
+	r = sql_change(q);
+	return r == -ENOENT ? sql_fail(s, r, "the session is not live") : r;
+}
+
+/*
+ * On a cluster the session's row is written, as table_users.c has it of users: neither a lock nor
+ * a reference holds off what another node commits.
+ */
+static int take_session(struct store *s, uint64_t session)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r;
+
+	if (!s->cluster)
+		return 0;
+	r = sql_prepare(s, "UPDATE session SET changes = changes + 1 WHERE id = ? AND ended = 0",
+			&q);
+	if (r < 0)
+		return r;
+	sql_bind_int(q, (int64_t)session);
+	r = sql_change(q);
+	return r == -ENOENT ? sql_fail(s, r, "the session is not live") : r;
 }
 
 static int owner_of(struct store *s, uint64_t session, uint32_t *ret)
@@ -256,8 +261,6 @@ static int claim_body(struct store *s, void *arg)
 
 	c->from = 0;
 	r = r ?: claim_free(s, c);
-	if (r == -ENOENT)
-		return sql_fail(s, r, "the session is not live");
 	if (r != -EEXIST)
 		return r;
 	r = owner_of(s, c->session, &h.user_id);
@@ -269,8 +272,11 @@ int mac_claim(struct store *s, uint32_t scope, const uint8_t mac[6], uint64_t se
 	      uint64_t *ret_from)
 {
 	struct claim c = {.scope = scope, .mac = mac, .session = session};
-	int r = sql_transaction(s, claim_body, &c);
+	/* One statement is enough of a transaction, where it is the only one. */
+	int r = s->cluster ? -EEXIST : claim_free(s, &c);
 
+	if (r == -EEXIST)
+		r = sql_transaction(s, claim_body, &c);
 	if (r == 0)
 		*ret_from = c.from;
 	return r;

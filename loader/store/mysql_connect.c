@@ -464,6 +464,8 @@ static int connect_any(struct mysql_store *s)
 	char words[sizeof(s->base.error)] = "";
 	int r = -ENOTCONN;
 
+	if (n == 0)
+		return r;
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(words);
 

@@ -464,8 +464,6 @@ static int connect_any(struct mysql_store *s)
 	char words[sizeof(s->base.error)] = "";
 	int r = -ENOTCONN;
 
-	if (n == 0)
-		return r;
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(words);
 
@@ -486,7 +484,7 @@ static int connect_any(struct mysql_store *s)
 		if (r == 0)
 			return 0;
 	}
-	s->current = (first + 1) % n;
+	s->current = first + 1 < n ? first + 1 : 0;
 	memcpy(s->base.error, words, sizeof(words));
 	return r;
 }

@@ -128,8 +128,8 @@ void mysql_store_free(struct store *base)
 			       s->tls_ca, s->tls_cert, s->tls_key,  s->password_credential};
 
 	init_thread();
+	mysql_drop(s, false); /* first: then no statement is closed by a packet of its own */
 	sql_forget(base);
-	mysql_drop(s, false);
 	watchdog_free(s->watchdog);
 	for (size_t i = 0; i < s->n_hosts; i++)
 		free(s->hosts[i].name);

@@ -254,7 +254,7 @@ static char *blocks_of(const char *kind)
 	return blocks;
 }
 
-/* The document's account, on our socket. REQUIRE SSL is for networks; a socket counts as safe. */
+/* The document's account, on our socket, where there is no TLS that REQUIRE SSL could ask for. */
 static void write_account(const char *user, const char *password)
 {
 	char section[600], file[160];

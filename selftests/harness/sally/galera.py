@@ -58,10 +58,8 @@ class Cluster:
         for node in self.nodes[1:]:
             net.run("cp", "-a", f"{first.dir}/data", f"{node.dir}/data")
         first.start(first=True)
-        for node in self.nodes[1:]:
-            node.start(wait=False)
-        for node in self.nodes[1:]:
-            node.wait()
+        for node in self.nodes[1:]:  # two at once would stand in each other's way
+            node.start()
         self.wait_size(len(self.nodes))
 
     def living(self):

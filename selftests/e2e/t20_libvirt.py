@@ -94,11 +94,13 @@ def connect(p):
     d = p.d = Drive(BUILD, p.lv.uri, keepalive=KEEPALIVE)
     with case("no libvirtd: told why, nothing is taken"):
         net.wait_for(lambda: "no connection to libvirt" in d.ask("state")["trouble"], 10, "trouble")
+        d.wait("settled", 0, up=False)
         r = d.do(NOBODY, "look")
         same((r["error"], r["refused"]), (-errno.ENOTCONN, True), "a call")
     with case("it comes, and the connection with it"):
         p.lv.start()
         d.up()
+        d.wait("settled", 0, settled=True, up=True)
         s = d.ask("state")
         check(re.match(r"QEMU \d+\.\d+\.\d+, libvirt \d+\.\d+\.\d+$", s["describe"]), s["describe"])
         same((s["up"], s["trouble"], s["accel"]), (True, "", "tcg"), "state")
@@ -702,7 +704,8 @@ def accel(kvm):
         p.d = Drive(BUILD, p.lv.uri, accel="auto", probe=kernel, keepalive=KEEPALIVE)
         p.d.up()
         same(p.d.ask("list")["items"], [], "domains while it is found out")
-        found = net.wait_for(lambda: [s for s in [p.d.ask("state")] if s["accel"] != "unknown"], 30, "the accelerator",
+        p.d.wait("settled", 0, settled=True, up=True)
+        found = net.wait_for(lambda: [s for s in [p.d.ask("state")] if s["accel"] != "unknown"], 1, "the accelerator",
                              0.1)[0]
         say(f"{found['accel']}: {found['why']}")
         same(found["accel"], want, "accelerator")

@@ -24,8 +24,8 @@ class MariaDB:
 
     def install(self):
         """An empty data directory: root comes in by the socket, without a password."""
-        net.run("mariadb-install-db", "--no-defaults", f"--datadir={self.dir}/data", f"--user={self.user}",
-                "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=8M")
+        net.run("mariadb-install-db", "--no-defaults", f"--datadir={self.dir}/data", f"--tmpdir={self.dir}",
+                f"--user={self.user}", "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=8M")
 
     def start(self, *options, wait=True):
         notify = f"{self.dir}/notify"
@@ -38,7 +38,7 @@ class MariaDB:
         with open(self.log.path, "ab") as f:
             self.process = net.start(
                 "mariadbd", "--no-defaults", f"--datadir={self.dir}/data", f"--socket={self.socket}",
-                f"--pid-file={self.dir}/pid", f"--user={self.user}", *SMALL,
+                f"--pid-file={self.dir}/pid", f"--tmpdir={self.dir}", f"--user={self.user}", *SMALL,
                 *(options or ["--skip-networking"]), stdout=f, stderr=f, env=dict(os.environ, NOTIFY_SOCKET=notify))
         if wait:
             self.wait()

@@ -49,6 +49,7 @@
 /* Defaults of the configuration file. */
 #define SP_DEF_BINDINGS 262144 /* entries in `bindings` and in `fdb` */
 #define SP_DEF_PORTS 16384     /* entries in `counters`, `police`, `vids` */
+#define SP_DEF_RULES 131072    /* entries in `rule_counters`: rules, and two for each policy */
 #define SP_DEF_MACS_PER_SESSION 8
 #define SP_DEF_SESSIONS_PER_USER 8
 

@@ -40,7 +40,11 @@
 	X(27, RA_GUARD, "ra-guard", "a router advertisement or redirect of a machine")             \
 	X(28, DHCP_GUARD, "dhcp-guard", "a DHCP server's message of a machine")                    \
 	X(29, BAD_HEADERS, "bad-headers",                                                          \
-	  "headers that cannot be followed to their end, or control messages in fragments")
+	  "headers that cannot be followed to their end, or control messages in fragments")        \
+	X(40, POLICY, "policy", "no rule of the machine's policy lets it pass, nor its default")   \
+	X(41, POLICY_DROP, "policy-drop", "a rule of the machine's policy drops it")               \
+	X(42, POLICY_REJECT, "policy-reject", "a rule of the machine's policy rejects it")         \
+	X(43, POLICY_BROKEN, "policy-broken", "the machine's policy cannot be read in the map")
 
 #define SP_REASON_ENUM(n, id, name, text) SP_R_##id = (n),
 enum sp_reason { SP_REASONS(SP_REASON_ENUM) _SP_R_MAX };

@@ -5,6 +5,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <pthread.h>
 
 #include "dataplane.h"
 
@@ -26,6 +27,9 @@ enum dataplane_map {
 	DP_MACHINES,
 	DP_ADDRESSES,
 	DP_NOTICES,
+	DP_POLICIES,
+	DP_RULE_COUNTERS,
+	DP_LIMITS,
 	_DP_MAPS,
 };
 
@@ -68,6 +72,11 @@ struct dataplane {
 	/* Not pinned: links die with the process, so they are kept here. */
 	int *link_fds;
 	size_t n_links;
+	/* Policies: any thread may set one. */
+	pthread_mutex_t policy_lock;
+	uint16_t *rule_refs; /* by counter: rules that count there; max_rules of them */
+	uint32_t max_rules, rules_used, rules_next;
+	int *policy_fds; /* not pinned: by port number, -1: none */
 };
 
 /* The directory of this version's pins. -ENAMETOOLONG. */
@@ -75,6 +84,13 @@ int dataplane_dir(const struct dataplane_options *options, char ret[DP_DIR_MAX])
 
 /* Put the programs now loaded behind every pinned link and clsact filter, in place (I5). */
 int dataplane_relink(struct dataplane *dp);
+
+/*
+ * Take over the policies that are pinned, or put the built-in default in force where there is none:
+ * before any program is (I4).
+ */
+int dataplane_policies_open(struct dataplane *dp);
+void dataplane_policies_close(struct dataplane *dp);
 
 /* Map the machines' entries into memory, and out of it. */
 int dataplane_machines_map(struct dataplane *dp);

@@ -297,6 +297,10 @@ static int take_counters(struct dataplane *dp, const struct places *old, struct 
 
 		r = take_counter(dp, old, row->identity[k], &row->counter[k]);
 	}
+	for (size_t i = 0; r == 0 && i < head->rules; i += SP_RULES_ROW)
+		policy_seal(&rows[head->first_rules + i / SP_RULES_ROW], head->digest,
+			    SP_ROW_RULES);
+	policy_seal(&rows[0], head->digest, SP_ROW_HEAD);
 	return r;
 }
 
@@ -332,13 +336,38 @@ static int read_old(struct dataplane *dp, uint32_t port, struct places *ret)
 	return r == -ENOMEM ? r : 0;
 }
 
+static uint16_t row_sum(const struct sp_row *row)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < SP_ROW_LEN / 8; i++)
+		all ^= row->word[i];
+	return SP_FOLD(all);
+}
+
+/* Is each row a whole one of this policy? What the programs would not believe is not put there. */
+static bool rows_whole(const struct sp_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned int kind = SP_ROW_HEAD;
+
+		while (kind <= SP_ROW_RULES &&
+		       row_sum(&rows[i]) != SP_ROW_SUM(rows[0].head.digest, kind))
+			kind++;
+		if (kind > SP_ROW_RULES)
+			return false;
+	}
+	return true;
+}
+
 static bool rows_ok(const struct sp_row *rows, size_t n)
 {
 	const struct sp_head *head = &rows[0].head;
 
 	return n > 0 && n <= SP_ROWS_MAX && head->kind == SP_ROW_HEAD && head->rows == n &&
 	       head->rules <= SP_RULES_MAX &&
-	       head->first_rules + (head->rules + SP_RULES_ROW - 1U) / SP_RULES_ROW <= n;
+	       head->first_rules + (head->rules + SP_RULES_ROW - 1U) / SP_RULES_ROW <= n &&
+	       rows_whole(rows, n);
 }
 
 int dataplane_policy_set(struct dataplane *dp, uint32_t port, struct sp_row *rows, size_t n)

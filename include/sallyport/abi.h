@@ -328,9 +328,13 @@ enum sp_subject {
 };
 
 /*
- * Every row ends in its kind and its stamp, which is the same in all rows of a policy and differs
- * between policies: a row of another one, or one that was never written, is not believed.
+ * A row is whole: all its 16-bit parts together, by exclusive or, are what SP_ROW_SUM makes of the
+ * policy's digest and of the row's kind; its last part sees to that. A row of another policy, of
+ * another kind than what leads to it says, one that was never written, or of which a part is of
+ * another one, is not believed.
  */
+#define SP_FOLD(v) ((__u16)((v) ^ (v) >> 16 ^ (v) >> 32 ^ (v) >> 48))
+#define SP_ROW_SUM(digest, kind) ((__u16)(SP_FOLD(digest) + (kind)*0x3779U))
 
 /*
  * A protocol that no rule can name: ICMP in IPv6, ICMPv6 in IPv4. They are nobody's, and match
@@ -359,7 +363,7 @@ struct sp_head {
 	__u8 fallback[_SP_DIRECTIONS]; /* enum sp_action, SP_RULE_LOG: where no rule matches */
 	__u8 pad[7];
 	__u8 kind;
-	__u16 stamp;
+	__u16 sum;
 };
 
 /*
@@ -373,7 +377,7 @@ struct sp_node32 {
 	__u16 child[SP_NODE32_KEYS + 1];
 	__u8 pad[3];
 	__u8 kind;
-	__u16 stamp;
+	__u16 sum;
 };
 
 #define SP_NODE128_KEYS 6
@@ -385,17 +389,20 @@ struct sp_node128 {
 	__u16 child[SP_NODE128_KEYS + 1];
 	__u8 pad[15];
 	__u8 kind;
-	__u16 stamp;
+	__u16 sum;
 };
 
-/* Rule N is bit N % 64 of word N / 64; of the last 40, bit N - 960 of `high`, `low` together. */
+/*
+ * Rule N is bit N % 64 of word N / 64; of the last 40, bit N - 960 of `high`, `low` together. Bit N
+ * of `some`: there is a rule among 128 N to 128 N + 127.
+ */
 #define SP_VECTOR_WORDS 15
 struct sp_vector {
 	__u64 word[SP_VECTOR_WORDS];
 	__u32 low;
 	__u8 high;
-	__u8 kind;
-	__u16 stamp;
+	__u8 some;
+	__u16 sum;
 };
 
 #define SP_RULES_ROW 8
@@ -405,7 +412,7 @@ struct sp_rules {
 	__u8 action[SP_RULES_ROW];    /* enum sp_action, SP_RULE_LOG */
 	__u8 pad[21];
 	__u8 kind;
-	__u16 stamp;
+	__u16 sum;
 };
 
 struct sp_row {
@@ -415,10 +422,11 @@ struct sp_row {
 		struct sp_node128 node128;
 		struct sp_vector vector;
 		struct sp_rules rules;
+		__u64 word[SP_ROW_LEN / 8];
 		struct {
 			__u8 body[SP_ROW_LEN - 3];
-			__u8 kind; /* enum sp_row_kind */
-			__u16 stamp;
+			__u8 kind; /* enum sp_row_kind; not in a vector */
+			__u16 sum;
 		};
 	};
 };
@@ -475,7 +483,7 @@ static_assert(sizeof(struct sp_row) == SP_ROW_LEN, "sp_row");
 static_assert(offsetof(struct sp_head, kind) == SP_ROW_LEN - 3, "sp_head.kind");
 static_assert(offsetof(struct sp_node32, kind) == SP_ROW_LEN - 3, "sp_node32.kind");
 static_assert(offsetof(struct sp_node128, kind) == SP_ROW_LEN - 3, "sp_node128.kind");
-static_assert(offsetof(struct sp_vector, kind) == SP_ROW_LEN - 3, "sp_vector.kind");
+static_assert(offsetof(struct sp_vector, some) == SP_ROW_LEN - 3, "sp_vector.some");
 static_assert(offsetof(struct sp_rules, kind) == SP_ROW_LEN - 3, "sp_rules.kind");
 static_assert(offsetof(struct sp_row, kind) == SP_ROW_LEN - 3, "sp_row.kind");
 static_assert(sizeof(struct sp_rule_counter) == 16, "sp_rule_counter");

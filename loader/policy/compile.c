@@ -45,16 +45,18 @@ int compile_row(struct compiler *c, enum sp_row_kind kind)
 	if (c->rows.n == c->room) {
 		size_t room = 2 * c->room + 64;
 		struct sp_row *v = reallocarray(c->rows.v, room, sizeof(*v));
+		uint8_t *kinds = reallocarray(c->kinds, room, sizeof(*kinds));
 
-		if (!v)
+		c->rows.v = v ? v : c->rows.v;
+		c->kinds = kinds ? kinds : c->kinds;
+		if (!v || !kinds)
 			return -ENOMEM;
-		c->rows.v = v;
 		c->room = room;
 	}
 	row = &c->rows.v[c->rows.n];
 	memset(row, 0, sizeof(*row));
 	row->kind = (uint8_t)kind;
-	row->stamp = c->stamp;
+	c->kinds[c->rows.n] = (uint8_t)kind;
 	return (int)c->rows.n++;
 }
 
@@ -68,6 +70,9 @@ static void fill_vector(struct sp_vector *v, const struct bits *bits)
 		v->word[i] = bits->w[i];
 	v->low = (uint32_t)last;
 	v->high = (uint8_t)(last >> 32);
+	for (size_t i = 0; i <= SP_VECTOR_WORDS; i++)
+		if (bits->w[i])
+			v->some |= (uint8_t)(1U << i / 2);
 }
 
 static size_t hash_vector(const struct sp_vector *v)
@@ -105,7 +110,7 @@ static int grow_table(struct compiler *c)
 
 int compile_vector(struct compiler *c, const struct bits *bits)
 {
-	struct sp_vector v = {.kind = SP_ROW_VECTOR, .stamp = c->stamp};
+	struct sp_vector v = {.some = 0};
 	size_t at;
 	int row;
 
@@ -347,9 +352,14 @@ static int build_rules(struct compiler *c)
 
 /* --- the whole --- */
 
-static uint16_t stamp_of(uint64_t digest)
+void policy_seal(struct sp_row *row, uint64_t digest, enum sp_row_kind kind)
 {
-	return (uint16_t)(digest ^ digest >> 16 ^ digest >> 32 ^ digest >> 48);
+	uint64_t all = 0;
+
+	row->sum = 0;
+	for (size_t i = 0; i < SP_ROW_LEN / 8; i++)
+		all ^= row->word[i];
+	row->sum = SP_FOLD(all) ^ SP_ROW_SUM(digest, kind);
 }
 
 static int build(struct compiler *c, uint64_t generation, uint64_t digest)
@@ -371,16 +381,19 @@ static int build(struct compiler *c, uint64_t generation, uint64_t digest)
 	for (unsigned int d = 0; d < _SP_DIRECTIONS; d++)
 		head->fallback[d] =
 			(uint8_t)(p->fallback[d] | (p->fallback_log[d] ? SP_RULE_LOG : 0));
+	for (size_t i = 0; i < c->rows.n; i++)
+		policy_seal(&c->rows.v[i], digest, c->kinds[i]);
 	return 0;
 }
 
 int policy_compile(const struct policy *p, uint64_t generation, uint64_t digest,
 		   struct policy_rows *ret, char error[200])
 {
-	struct compiler c = {.policy = p, .stamp = stamp_of(digest), .error = error};
+	struct compiler c = {.policy = p, .error = error};
 	int r = build(&c, generation, digest);
 
 	free(c.vectors);
+	free(c.kinds);
 	if (r < 0) {
 		policy_rows_free(&c.rows);
 		if (r == -ENOMEM)

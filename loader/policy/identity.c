@@ -22,11 +22,23 @@ static uint64_t hash(uint64_t h, const void *data, size_t size)
 	return h;
 }
 
+/* Would a row of zeros be taken for one? */
+static bool zero_is_whole(uint64_t digest)
+{
+	for (unsigned int kind = SP_ROW_HEAD; kind <= SP_ROW_RULES; kind++)
+		if (SP_ROW_SUM(digest, kind) == 0)
+			return true;
+	return false;
+}
+
 uint64_t policy_digest(const char *text, size_t size)
 {
 	static const uint32_t compiler = 1; /* counted up when other rows are made of a text */
+	uint64_t digest = hash(hash(FNV_BASIS, &compiler, sizeof(compiler)), text, size);
 
-	return hash(hash(FNV_BASIS, &compiler, sizeof(compiler)), text, size);
+	while (zero_is_whole(digest))
+		digest++;
+	return digest;
 }
 
 struct place {

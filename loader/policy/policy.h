@@ -191,9 +191,12 @@ struct policy_rows {
 /* Of a text: tells policies apart, and how they were compiled. */
 uint64_t policy_digest(const char *text, size_t size);
 
+/* Make a row whole (abi.h, SP_ROW_SUM), when anything in it was changed. */
+void policy_seal(struct sp_row *row, uint64_t digest, enum sp_row_kind kind);
+
 /*
- * The rows of P. Counters are 0: whoever puts them into a map fills them in. -E2BIG: more ranges or
- * rows than there may be; ERROR has which. -ENOMEM.
+ * The rows of P, whole. Counters are 0: whoever puts them into a map fills them in. -E2BIG: more
+ * ranges or rows than there may be; ERROR has which. -ENOMEM.
  */
 int policy_compile(const struct policy *p, uint64_t generation, uint64_t digest,
 		   struct policy_rows *ret, char error[200]);

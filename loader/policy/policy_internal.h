@@ -164,7 +164,7 @@ struct compiler {
 	const struct policy *policy;
 	struct policy_rows rows;
 	size_t room;
-	uint16_t stamp;
+	uint8_t *kinds;	   /* of the rows */
 	uint16_t *vectors; /* hash table of rows: vectors that there are */
 	size_t n_vectors, vector_room;
 	char *error;

@@ -229,8 +229,12 @@ void machine_port_set_rates(struct machine *m)
 static int begin_port(struct machine *m)
 {
 	struct daemon *d = m->daemon;
-	const struct sp_machine value = {
-		.generation = m->id, .watch = SP_WATCH_ADDRESS, .flags = port_flags(m)};
+	const struct sp_machine value = {.generation = m->id,
+					 .watch = SP_WATCH_ADDRESS |
+						  (presence_is_there(m->owner, client_now_us())
+							   ? SP_WATCH_TO | SP_WATCH_ANSWER
+							   : 0),
+					 .flags = port_flags(m)};
 	int r = dataplane_machine_begin(d->dp, m->member.dst.port, &value);
 
 	return r ?: set_rates(m);
@@ -331,14 +335,12 @@ static void set_sleep(struct machine *m)
 int machine_port_sync(struct machine *m)
 {
 	struct sp_dst dst;
-	bool up = is_up(m);
+	bool up = is_up(m), member = up || machine_is_wakeable(m);
 	int r = 0;
 
-	if (up && !m->joined)
+	if (member && !m->joined)
 		r = join(m);
-	else if (!up && !m->joined && machine_is_wakeable(m))
-		r = join(m);
-	else if (!up && m->joined && !machine_is_wakeable(m))
+	else if (!member && m->joined)
 		leave(m);
 	if (!up && m->tap != TAP_NONE) {
 		dst = wanted_dst(m);

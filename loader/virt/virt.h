@@ -53,7 +53,7 @@ enum virt_verb {
 	VIRT_RESUME,
 	VIRT_SUSPEND,
 	VIRT_SAVE, /* to libvirt's managed image; the domain goes on as it was where that fails */
-	VIRT_SHUTDOWN, /* ask the guest (ACPI); does not wait */
+	VIRT_SHUTDOWN, /* ask the guest (ACPI); does not wait. A paused one hears it when resumed */
 	VIRT_DESTROY,  /* pull the plug */
 	VIRT_SHRINK,   /* balloon and CPU quota, as virt_shrink says; the guest gives its memory
 			* when it can */
@@ -113,6 +113,8 @@ struct virt_callbacks {
 	/* It is gone; it is being tried again. WHY: libvirt's words. */
 	void (*down)(const char *why, void *arg);
 	void (*event)(const uint8_t uuid[SP_UUID_LEN], enum virt_event event, void *arg);
+	/* virt_is_settled() has come true, or is true for another reason now. May be NULL. */
+	void (*settled)(void *arg);
 };
 
 struct virt_options {
@@ -120,12 +122,12 @@ struct virt_options {
 	const char
 		*probe_kernel; /* what is booted to find out whether KVM works; may not be there */
 	const char *accel;     /* "auto", "kvm", "tcg" */
-	unsigned int keepalive_s; /* a libvirtd that does not answer for three of these is gone */
+	unsigned int keepalive_s; /* one that does not answer for three of these is gone; 0: 5 s */
 };
 
 /*
  * Connects in the background; WORKERS must have both of libvirt's lanes. Of each, four threads are
- * used at most: libvirtd takes no more requests of one connection.
+ * used at most: libvirtd takes no more requests of one connection. The process must ignore SIGPIPE.
  */
 int virt_new(sd_event *event, struct workers *workers, const struct virt_options *options,
 	     const struct virt_callbacks *callbacks, void *arg, struct virt **ret);
@@ -135,6 +137,9 @@ struct virt *virt_free(struct virt *v);
 void virt_shutdown(struct virt *v);
 
 bool virt_is_up(const struct virt *v);
+/* Nothing is being found out: there is a connection and its accelerator is known, or there is none.
+ */
+bool virt_is_settled(const struct virt *v);
 /* Why not; "" while it is. */
 const char *virt_trouble(const struct virt *v);
 /* "QEMU 7.2.22, libvirt 9.0.0"; "" before the first connection. */

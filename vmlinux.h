@@ -34,7 +34,9 @@ enum bpf_map_type {
 
 enum {
 	BPF_F_NO_PREALLOC = 1,
+	BPF_F_RDONLY_PROG = 128,
 	BPF_F_MMAPABLE = 1024,
+	BPF_F_INNER_MAP = 4096,
 };
 
 enum {
@@ -43,7 +45,12 @@ enum {
 };
 
 enum {
+	BPF_F_RECOMPUTE_CSUM = 1,
 	BPF_F_INVALIDATE_HASH = 2,
+};
+
+enum bpf_adj_room_mode {
+	BPF_ADJ_ROOM_MAC = 1,
 };
 
 enum {

@@ -103,7 +103,7 @@ static __always_inline struct sp_event *new_event(struct sp_reason_count *r, enu
 	e->caplen = 0;
 	e->reason = reason;
 	e->hook = hook;
-	e->pad = 0;
+	e->rule = 0;
 	return e;
 }
 

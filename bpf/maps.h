@@ -99,11 +99,34 @@ MAP_OF_MAPS(flows6, struct flow6_table);
 MAP_OF_MAPS(fragments, struct fragment_table);
 ARRAY_MAP(timeouts, BPF_MAP_TYPE_ARRAY, struct sp_timeouts, 1);
 ARRAY_MAP(collector, BPF_MAP_TYPE_ARRAY, struct sp_collector, 1);
+/*
+ * A compiled policy. Programs only read it, and user space freezes it. That there is one here,
+ * which nobody uses, gives the types to those that the loader makes.
+ */
+struct policy_rows {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct sp_row);
+} policy SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct policy_rows);
+} policies SEC(".maps");
+
+ARRAY_MAP(rule_counters, BPF_MAP_TYPE_PERCPU_ARRAY, struct sp_rule_counter, 1);
+ARRAY_MAP(limits, BPF_MAP_TYPE_ARRAY, struct sp_limit, 1);
 
 /* Set before loading, from the pinned `config`. */
 const volatile __u32 sp_mark = 0;
 const volatile __u32 sp_sampling = 0;
 const volatile __u64 sp_sample_ns = 0;
 const volatile __u32 sp_shards = 1; /* tables for each slot and family: 2^n */
+/* 1: only look: nothing is counted, kept, answered or sent. */
+const volatile __u32 sp_explain = 0;
 
 #endif

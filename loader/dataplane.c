@@ -17,13 +17,28 @@
 #include "steer.skel.h"
 
 static const char *const map_names[_DP_MAPS] = {
-	[DP_PORTS] = "ports",	    [DP_VIDS] = "vids",		[DP_BINDINGS] = "bindings",
-	[DP_FDB] = "fdb",	    [DP_FLOOD] = "flood",	[DP_POLICE] = "police",
-	[DP_COUNTERS] = "counters", [DP_REASONS] = "reasons",	[DP_CONFIG] = "config",
-	[DP_EVENTS] = "events",	    [DP_MACHINES] = "machines", [DP_ADDRESSES] = "addresses",
-	[DP_NOTICES] = "notices",   [DP_SLOTS] = "slots",	[DP_FLOWS4] = "flows4",
-	[DP_FLOWS6] = "flows6",	    [DP_FRAGMENTS] = "fragments", [DP_TIMEOUTS] = "timeouts",
+	[DP_PORTS] = "ports",
+	[DP_VIDS] = "vids",
+	[DP_BINDINGS] = "bindings",
+	[DP_FDB] = "fdb",
+	[DP_FLOOD] = "flood",
+	[DP_POLICE] = "police",
+	[DP_COUNTERS] = "counters",
+	[DP_REASONS] = "reasons",
+	[DP_CONFIG] = "config",
+	[DP_EVENTS] = "events",
+	[DP_MACHINES] = "machines",
+	[DP_ADDRESSES] = "addresses",
+	[DP_NOTICES] = "notices",
+	[DP_SLOTS] = "slots",
+	[DP_FLOWS4] = "flows4",
+	[DP_FLOWS6] = "flows6",
+	[DP_FRAGMENTS] = "fragments",
+	[DP_TIMEOUTS] = "timeouts",
 	[DP_COLLECTOR] = "collector",
+	[DP_POLICIES] = "policies",
+	[DP_RULE_COUNTERS] = "rule_counters",
+	[DP_LIMITS] = "limits",
 };
 
 static const char *const prog_names[_DP_PROGS] = {
@@ -80,7 +95,7 @@ int dataplane_dir(const struct dataplane_options *o, char ret[DP_DIR_MAX])
 
 static int make_dirs(const struct dataplane_options *o, char ret_dir[DP_DIR_MAX], char **ret_error)
 {
-	static const char *const below[] = {"", "/maps", "/progs", "/links", "/flows"};
+	static const char *const below[] = {"", "/maps", "/progs", "/links", "/flows", "/policies"};
 	const char *bpffs = bpffs_of(o);
 	char path[DP_PATH_MAX];
 	int r = dataplane_dir(o, ret_dir);
@@ -130,8 +145,8 @@ static int check_pinned(const char *path, int fd, const struct bpf_map *map, cha
 			    path, info.map_flags, bpf_map__map_flags(map));
 	if (info.max_entries != bpf_map__max_entries(map))
 		return fail(ret_error, -EUCLEAN,
-			    "%s: room for %u entries, configured are %u; set max-bindings and "
-			    "max-ports "
+			    "%s: room for %u entries, configured are %u; set max-bindings, "
+			    "max-ports and max-rules "
 			    "back, or remove %s's directory (this ends live sessions)",
 			    path, info.max_entries, bpf_map__max_entries(map), path);
 	return 0;
@@ -217,6 +232,7 @@ static int set_sizes(const struct dataplane *dp, struct bpf_object *obj,
 {
 	uint32_t bindings = o->max_bindings ? o->max_bindings : SP_DEF_BINDINGS;
 	uint32_t ports = dp->max_ports, tables = ports * dp->shards;
+	uint32_t rules = o->max_rules ? o->max_rules : SP_DEF_RULES;
 	const struct {
 		const char *name;
 		uint32_t entries;
@@ -226,6 +242,7 @@ static int set_sizes(const struct dataplane *dp, struct bpf_object *obj,
 		{"counters", ports},	{"machines", ports}, {"addresses", bindings},
 		{"slots", ports},	{"flows4", tables},  {"flows6", tables},
 		{"fragments", ports},
+		{"policies", ports},	{"limits", ports},   {"rule_counters", rules},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes); i++) {
@@ -415,6 +432,8 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 	dp->n_cpus = r;
 	libbpf_set_print(quiet);
 	dp->max_ports = o->max_ports ? o->max_ports : SP_DEF_PORTS;
+	dp->max_rules = o->max_rules ? o->max_rules : SP_DEF_RULES;
+	pthread_mutex_init(&dp->policy_lock, NULL);
 	r = o->unpinned ? 0 : make_dirs(o, dp->dir, ret_error);
 	if (r == 0)
 		r = prepare(dp, o, &pinned, ret_error);
@@ -433,6 +452,9 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 		return fail(ret_error, r,
 			    "the maps `machines` and `slots` cannot be mapped into memory: %s",
 			    strerror(-r));
+	r = dataplane_policies_open(dp);
+	if (r < 0)
+		return fail(ret_error, r, "the map `policies` cannot be filled: %s", strerror(-r));
 	dp->features.tcx = !o->force_clsact && have_tcx(dp);
 	if (dp->dir[0]) {
 		r = publish(dp, pinned, ret_error);
@@ -463,6 +485,7 @@ void dataplane_close(struct dataplane *dp)
 	dataplane_forget_tables(dp);
 	dataplane_unshare(dp);
 	collect_bpf__destroy(dp->collect);
+	dataplane_policies_close(dp);
 	guard_bpf__destroy(dp->guard);
 	steer_bpf__destroy(dp->steer);
 	free(dp);

@@ -27,13 +27,17 @@ struct dataplane_options {
 	const char *bpffs;     /* a mounted bpffs; NULL: SP_BPFFS */
 	const char *pin_dir;   /* below it; NULL: SP_PIN_DIR */
 	uint32_t max_bindings; /* `bindings`, `fdb`, `addresses`; 0: SP_DEF_BINDINGS */
-	/* `counters`, `police`, `vids`, `ports`, `flood`, `machines`, `slots`; 0: SP_DEF_PORTS */
+	/*
+	 * `counters`, `police`, `vids`, `ports`, `flood`, `machines`, `slots`, `policies`, `limits`;
+	 * 0: SP_DEF_PORTS
+	 */
 	uint32_t max_ports;
 	/*
 	 * How many flows a segment may have: decides how many tables each has, once, when the maps
 	 * are pinned. 0: SP_DEF_FLOWS.
 	 */
 	uint32_t flows;
+	uint32_t max_rules; /* `rule_counters`; 0: SP_DEF_RULES */
 	uint64_t sample_ns; /* sp_config.sample_ns */
 	bool sampling;
 	bool force_clsact; /* tests: behave as on a kernel without TCX */
@@ -258,12 +262,43 @@ int dataplane_each_flow(struct dataplane *dp, uint32_t slot, uint32_t table,
 int dataplane_flow_end(struct dataplane *dp, const struct dataplane_flow *flow);
 /* End all flows that have the machine of PORT at one of their ends. */
 int dataplane_flows_end_port(struct dataplane *dp, uint32_t slot, uint32_t port);
+/* --- policies --- */
+
+#define DATAPLANE_DEFAULT_POLICY 0 /* the port of the host's default */
+
+/*
+ * Put a compiled policy in force at PORT, in one step: a frame is judged by the one before or by
+ * this one. ROWS are loader/policy's; their counters are filled in: a rule that was in the policy
+ * before, as its identity tells, goes on to count where it did. Returns when nobody reads the old
+ * one any more, some ten milliseconds later: not for the event loop. Threads may be in it at once
+ * for different ports.
+ *
+ * -ENOSPC: no counter is left (max_rules). -ENOENT: PORT is out of range. -EINVAL: not a policy.
+ * On failure the one before stays in force.
+ */
+int dataplane_policy_set(struct dataplane *dp, uint32_t port, struct sp_row *rows, size_t n);
+/* From now on PORT is judged by the host's default. Waits likewise. 0 also where it was so. */
+int dataplane_policy_clear(struct dataplane *dp, uint32_t port);
+/* The head of what is in force at PORT. -ENOENT: it has none. -EUCLEAN: one that cannot be read. */
+int dataplane_policy_head(struct dataplane *dp, uint32_t port, struct sp_head *ret);
+/*
+ * What its rules have counted, summed over the CPUs: RET has room for MAX of them; *RET_DEFAULTS is
+ * for the default of each direction. Returns how many rules there are. Errors as above.
+ */
+int dataplane_policy_counts(struct dataplane *dp, uint32_t port, struct sp_rule_counter *ret,
+			    size_t max, struct sp_rule_counter ret_defaults[_SP_DIRECTIONS]);
+/* Calls CB for each port that has one, the default's too. */
+int dataplane_each_policy(struct dataplane *dp, int (*cb)(uint32_t port, void *arg), void *arg);
+/* How many counters rules have, and how many there are. */
+void dataplane_rules_used(struct dataplane *dp, uint32_t *ret_used, uint32_t *ret_max);
+/* What was said because of PORT, and what was not (sp_limit). -ENOENT: out of range. */
+int dataplane_limit_get(struct dataplane *dp, uint32_t port, struct sp_limit *ret);
 
 /* --- events --- */
 
 /*
- * Sampled drops. FD to poll for reading, then drain without blocking: CB is called for each
- * event; the pointer is valid during the call only. Returns the number drained.
+ * Sampled drops, and frames that rules log. FD to poll for reading, then drain without blocking: CB
+ * is called for each event; the pointer is valid during the call only. Returns the number drained.
  */
 int dataplane_events_fd(struct dataplane *dp);
 int dataplane_events_drain(struct dataplane *dp,
@@ -271,6 +306,8 @@ int dataplane_events_drain(struct dataplane *dp,
 
 /* --- names --- */
 
+/* Numbers are handed out with gaps. */
+bool sp_reason_exists(unsigned int reason);
 /* "src-unbound"; "?" for a number that has none. */
 const char *sp_reason_name(unsigned int reason);
 const char *sp_reason_text(unsigned int reason);

@@ -373,7 +373,7 @@ static int detach_cb(uint32_t ifindex, const struct sp_port *port, void *arg)
  */
 int dataplane_destroy(const struct dataplane_options *o)
 {
-	static const char *const below[] = {"/links", "/progs", "/flows", "/maps", ""};
+	static const char *const below[] = {"/links", "/progs", "/flows", "/policies", "/maps", ""};
 	struct dataplane dp = {.features.tcx = true};
 	char path[DP_PATH_MAX];
 	int r = dataplane_dir(o, dp.dir);

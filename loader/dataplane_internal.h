@@ -5,6 +5,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <pthread.h>
 
 #include "dataplane.h"
 
@@ -32,6 +33,9 @@ enum dataplane_map {
 	DP_FRAGMENTS,
 	DP_TIMEOUTS,
 	DP_COLLECTOR,
+	DP_POLICIES,
+	DP_RULE_COUNTERS,
+	DP_LIMITS,
 	_DP_MAPS,
 };
 
@@ -85,6 +89,11 @@ struct dataplane {
 	size_t n_links;
 	struct slot_table *tables; /* the slots' own maps, likewise */
 	size_t n_tables;
+	/* Policies: any thread may set one. */
+	pthread_mutex_t policy_lock;
+	uint16_t *rule_refs; /* by counter: rules that count there; max_rules of them */
+	uint32_t max_rules, rules_used, rules_next;
+	int *policy_fds; /* not pinned: by port number, -1: none */
 };
 
 /* The directory of this version's pins. -ENAMETOOLONG. */
@@ -116,5 +125,12 @@ void dataplane_unprove_slot(struct dataplane *dp, uint32_t slot);
  */
 int dataplane_run(const struct dataplane *dp, enum dataplane_prog prog, const uint32_t cb[5],
 		  const void *data, size_t n);
+
+/*
+ * Take over the policies that are pinned, or put the built-in default in force where there is none:
+ * before any program is (I4).
+ */
+int dataplane_policies_open(struct dataplane *dp);
+void dataplane_policies_close(struct dataplane *dp);
 
 #endif

@@ -211,6 +211,8 @@ json_t *view_reasons(struct daemon *d)
 	for (unsigned int n = 1; n < _SP_R_MAX; n++) {
 		struct sp_reason_count c = {0};
 
+		if (!sp_reason_exists(n))
+			continue;
 		dataplane_reason_get(d->dp, n, &c);
 		json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I}", "name",
 						      sp_reason_name(n), "text", sp_reason_text(n),

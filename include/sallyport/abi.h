@@ -15,6 +15,7 @@
 #else
 #include <assert.h>
 #include <linux/types.h>
+#include <stddef.h>
 #endif
 
 #include "sallyport/limits.h"
@@ -160,8 +161,7 @@ struct sp_machine {
 #define SP_WATCH_TO 0x1	     /* the first unicast frame that is redirected to it */
 #define SP_WATCH_FROM 0x2    /* the first frame that it sends and that is forwarded */
 #define SP_WATCH_ADDRESS 0x4 /* the first ARP or ND message with an unknown address for it */
-#define SP_WATCH_ANSWER 0x8  /* the first unicast frame that it sends after SP_WATCH_TO came true  \
-			      */
+#define SP_WATCH_ANSWER 0x8  /* the first unicast frame that it sends after SP_WATCH_TO came */
 
 /* sp_machine.flags */
 #define SP_M_PROXY 0x1	/* ARP and ND are answered for it: asleep, or not seen awake yet */
@@ -238,10 +238,19 @@ struct sp_reason_count {
 	__u64 next_ns; /* kernel's: no sample of this reason on this CPU before then */
 };
 
-/* Which program dropped. */
-enum sp_hook { SP_HOOK_GUARD = 1, SP_HOOK_STEER = 2, SP_HOOK_EGRESS = 3 };
+/* Which program dropped; of a frame that a rule logs, by which of the two the rule is asked. */
+enum sp_hook {
+	SP_HOOK_GUARD = 1,
+	SP_HOOK_STEER = 2,
+	SP_HOOK_EGRESS = 3,
+	SP_HOOK_IN = 4,	 /* logged: to the machine */
+	SP_HOOK_OUT = 5, /* logged: from it */
+};
 
-/* `events`: ring buffer: a sample of the frames that were dropped. */
+/*
+ * `events`: ring buffer: a sample of the frames that were dropped, and those that rules log, which
+ * have SP_HOOK_IN or SP_HOOK_OUT, the machine's port, and SP_R_NONE where they were accepted.
+ */
 #define SP_EVENT_SNAP 128
 #define SP_EVENTS_SIZE (1 << 20) /* bytes: a power of two, whole pages */
 
@@ -255,7 +264,7 @@ struct sp_event {
 	__u16 caplen; /* bytes of data that are valid, at most SP_EVENT_SNAP */
 	__u8 reason;  /* enum sp_reason */
 	__u8 hook;    /* enum sp_hook */
-	__u16 pad;
+	__u16 rule;   /* logged: its number; 0: the policy's default, and frames that are not */
 	__u8 data[SP_EVENT_SNAP]; /* the frame from its Ethernet header on, as the program saw it */
 };
 
@@ -487,6 +496,180 @@ struct sp_collector {
 	__u64 reserved[3];
 };
 
+/*
+ * --- policies: the rules of each machine's port ---
+ *
+ * `policies`: array of maps by port number -> one compiled policy. A port that has none is judged
+ * by that of number 0, the host's default; where that is missing too, everything is dropped (I4).
+ *
+ * A compiled policy is an array of rows that is written, frozen, and put in the place of the one
+ * before by one update: who reads it reads the one or the other from the first row to the last
+ * (I5). Row 0 is its head. What must be so for a rule to match is asked in up to four dimensions:
+ * service (protocol with destination port, or with ICMP type and code), remote address, local
+ * address, source port. In each a search tree of rows, by ranges of keys, leads to a vector: a bit
+ * for each rule that matches there. The lowest bit that is set in all four is the first rule that
+ * matches.
+ *
+ * A reference to a row is its index; 0, the head's own, is none: every rule matches there.
+ */
+#define SP_RULES_MAX 1000 /* of one policy, both directions together: the bits of a row */
+#define SP_ROWS_MAX 65535 /* of one policy */
+#define SP_ROW_LEN 128
+
+enum sp_row_kind {
+	SP_ROW_HEAD = 1,
+	SP_ROW_NODE32 = 2,  /* of a tree: 32-bit keys */
+	SP_ROW_NODE128 = 3, /* of a tree: IPv6 addresses */
+	SP_ROW_VECTOR = 4,
+	SP_ROW_RULES = 5,
+};
+
+/* What a rule says. In a row with SP_RULE_LOG; 0 is nothing that a rule can say. */
+enum sp_action {
+	SP_ACCEPT = 1,
+	SP_DROP = 2,
+	SP_REJECT = 3,	/* drop, and tell the sender */
+	SP_SEGMENT = 4, /* a default only: accept what comes from the own segment, drop the rest */
+};
+#define SP_RULE_LOG 0x80
+
+/* The directions: of sp_head.section, fallback and counter. */
+enum sp_direction { SP_IN = 0, SP_OUT = 1, _SP_DIRECTIONS = 2 };
+
+/* What is judged: sp_head.section. */
+enum sp_subject {
+	SP_SUBJECT_NEW = 0,	/* the first frame of a flow */
+	SP_SUBJECT_RELATED = 1, /* an ICMP error that tells of a flow */
+	SP_SUBJECT_GROUP = 2,	/* a group frame */
+	_SP_SUBJECTS = 3,
+};
+
+/*
+ * A row is whole: all its 16-bit parts together, by exclusive or, are what SP_ROW_SUM makes of the
+ * policy's digest and of the row's kind; its last part sees to that. A row of another policy, of
+ * another kind than what leads to it says, one that was never written, or of which a part is of
+ * another one, is not believed.
+ */
+#define SP_FOLD(v) ((__u16)((v) ^ (v) >> 16 ^ (v) >> 32 ^ (v) >> 48))
+#define SP_ROW_SUM(digest, kind) ((__u16)(SP_FOLD(digest) + (kind)*0x3779U))
+
+/*
+ * A protocol that no rule can name: ICMP in IPv6, ICMPv6 in IPv4. They are nobody's, and match
+ * rules that ask for no protocol alone.
+ */
+#define SP_SERVICE_NONE (256U << 16)
+
+/* Of one direction and subject: where its trees begin. A key is in host byte order. */
+struct sp_section {
+	/* protocol << 16 | destination port, or ICMP type << 8 | code; or SP_SERVICE_NONE */
+	__u16 service;
+	__u16 remote4, remote6; /* the other end's address */
+	__u16 local4, local6;	/* the machine's own */
+	__u16 source;		/* source port */
+	__u16 rules;		/* 1 + the highest rule that is asked; 0: there are none */
+};
+
+struct sp_head {
+	__u64 generation;	       /* of the text, as the store has it */
+	__u64 digest;		       /* of the text and of how it was compiled */
+	__u32 counter[_SP_DIRECTIONS]; /* in `rule_counters`, of the defaults */
+	__u32 rows;
+	struct sp_section section[_SP_DIRECTIONS][_SP_SUBJECTS];
+	__u16 first_rules;	       /* the row of rules 0 to 7; the others follow */
+	__u16 rules;		       /* how many */
+	__u8 fallback[_SP_DIRECTIONS]; /* enum sp_action, SP_RULE_LOG: where no rule matches */
+	__u8 pad[7];
+	__u8 kind;
+	__u16 sum;
+};
+
+/*
+ * The children of a node are rows: nodes of the same kind, or vectors. The key that is looked for
+ * belongs to the child that has as many keys before it as are not above it. Keys are in order, in
+ * places that are left over the last one again, their children the last one's.
+ */
+#define SP_NODE32_KEYS 20
+struct sp_node32 {
+	__u32 key[SP_NODE32_KEYS];
+	__u16 child[SP_NODE32_KEYS + 1];
+	__u8 pad[3];
+	__u8 kind;
+	__u16 sum;
+};
+
+#define SP_NODE128_KEYS 6
+struct sp_key128 {
+	__u64 high, low;
+};
+struct sp_node128 {
+	struct sp_key128 key[SP_NODE128_KEYS];
+	__u16 child[SP_NODE128_KEYS + 1];
+	__u8 pad[15];
+	__u8 kind;
+	__u16 sum;
+};
+
+/*
+ * Rule N is bit N % 64 of word N / 64; of the last 40, bit N - 960 of `high`, `low` together. Bit N
+ * of `some`: there is a rule among 128 N to 128 N + 127.
+ */
+#define SP_VECTOR_WORDS 15
+struct sp_vector {
+	__u64 word[SP_VECTOR_WORDS];
+	__u32 low;
+	__u8 high;
+	__u8 some;
+	__u16 sum;
+};
+
+#define SP_RULES_ROW 8
+struct sp_rules {
+	__u64 identity[SP_RULES_ROW]; /* what the rule says, as a hash: user space's */
+	__u32 counter[SP_RULES_ROW];  /* in `rule_counters` */
+	__u8 action[SP_RULES_ROW];    /* enum sp_action, SP_RULE_LOG */
+	__u8 pad[21];
+	__u8 kind;
+	__u16 sum;
+};
+
+struct sp_row {
+	union {
+		struct sp_head head;
+		struct sp_node32 node32;
+		struct sp_node128 node128;
+		struct sp_vector vector;
+		struct sp_rules rules;
+		__u64 word[SP_ROW_LEN / 8];
+		struct {
+			__u8 body[SP_ROW_LEN - 3];
+			__u8 kind; /* enum sp_row_kind; not in a vector */
+			__u16 sum;
+		};
+	};
+};
+
+/* How deep a tree may be: so many nodes lead from its root to a vector, at most. */
+#define SP_DEPTH32 4
+#define SP_DEPTH128 6
+
+/* `rule_counters`: per-CPU array: what rules have judged. Entry 0 is nobody's. */
+struct sp_rule_counter {
+	__u64 packets;
+	__u64 bytes; /* of the packets, their Ethernet header included */
+};
+
+/*
+ * `limits`: array by port number: how much is said because of one port, whatever it sends: answers
+ * to frames that were rejected, to who sent them; log events, of the machine whose rule it is. Both
+ * are token buckets as in `police`.
+ */
+struct sp_limit {
+	__u64 reject_next_ns;
+	__u64 log_next_ns;
+	__u64 rejects_withheld;
+	__u64 logs_withheld;
+};
+
 #ifndef __bpf__
 static_assert(_SP_R_MAX <= SP_REASON_SLOTS, "reasons outgrew their map");
 static_assert(sizeof(struct sp_port) == 16, "sp_port");
@@ -521,6 +704,21 @@ static_assert(sizeof(struct sp_slot) == 128, "sp_slot");
 static_assert(_SP_TIMEOUTS <= 32 && (int)_SP_FLOW_STATES <= (int)SP_TIMEOUT_RETRANS, "timeouts");
 static_assert(sizeof(struct sp_fragment) == 64, "sp_fragment");
 static_assert(sizeof(struct sp_collector) == 96, "sp_collector");
+static_assert(sizeof(struct sp_section) == 14, "sp_section");
+static_assert(sizeof(struct sp_head) == SP_ROW_LEN, "sp_head");
+static_assert(sizeof(struct sp_node32) == SP_ROW_LEN, "sp_node32");
+static_assert(sizeof(struct sp_node128) == SP_ROW_LEN, "sp_node128");
+static_assert(sizeof(struct sp_vector) == SP_ROW_LEN, "sp_vector");
+static_assert(sizeof(struct sp_rules) == SP_ROW_LEN, "sp_rules");
+static_assert(sizeof(struct sp_row) == SP_ROW_LEN, "sp_row");
+static_assert(offsetof(struct sp_head, kind) == SP_ROW_LEN - 3, "sp_head.kind");
+static_assert(offsetof(struct sp_node32, kind) == SP_ROW_LEN - 3, "sp_node32.kind");
+static_assert(offsetof(struct sp_node128, kind) == SP_ROW_LEN - 3, "sp_node128.kind");
+static_assert(offsetof(struct sp_vector, some) == SP_ROW_LEN - 3, "sp_vector.some");
+static_assert(offsetof(struct sp_rules, kind) == SP_ROW_LEN - 3, "sp_rules.kind");
+static_assert(offsetof(struct sp_row, kind) == SP_ROW_LEN - 3, "sp_row.kind");
+static_assert(sizeof(struct sp_rule_counter) == 16, "sp_rule_counter");
+static_assert(sizeof(struct sp_limit) == 32, "sp_limit");
 #endif
 
 #endif

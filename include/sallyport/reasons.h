@@ -48,7 +48,11 @@
 	X(33, FLOW_RATE, "flow-rate", "new, and the segment is over its rate of new flows")        \
 	X(34, FLOW_BUSY, "flow-busy", "another CPU did not let go of its flow in time")            \
 	X(35, FRAGMENT, "fragment", "a fragment of a datagram whose beginning did not pass")       \
-	X(36, RELATED, "related", "an ICMP error that tells of nothing that was sent")
+	X(36, RELATED, "related", "an ICMP error that tells of nothing that was sent")                        \
+	X(40, POLICY, "policy", "no rule of the machine's policy lets it pass, nor its default")   \
+	X(41, POLICY_DROP, "policy-drop", "a rule of the machine's policy drops it")               \
+	X(42, POLICY_REJECT, "policy-reject", "a rule of the machine's policy rejects it")         \
+	X(43, POLICY_BROKEN, "policy-broken", "the machine's policy cannot be read in the map")
 
 #define SP_REASON_ENUM(n, id, name, text) SP_R_##id = (n),
 enum sp_reason { SP_REASONS(SP_REASON_ENUM) _SP_R_MAX };

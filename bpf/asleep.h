@@ -78,6 +78,7 @@ __noinline int answer_arp(struct __sk_buff *skb, const struct frame *f, const st
 	a = find_asked(bind, sleeper, &target, &flags);
 	if (!a)
 		return GO_ON;
+	tell(SP_STEP_ANSWER, a->port, 0, 0);
 	back = find_source(f, bind);
 	if (!back || !write_arp_reply(skb, f, &arp, a->mac))
 		return -SP_R_ASLEEP;
@@ -97,6 +98,7 @@ __noinline int answer_nd(struct __sk_buff *skb, const struct frame *f, const str
 	a = find_asked(bind, sleeper, &target, &flags);
 	if (!a)
 		return GO_ON;
+	tell(SP_STEP_ANSWER, a->port, 0, 0);
 	back = find_source(f, bind);
 	if (!back || !write_advertisement(skb, f, p, &target, a->mac, flags & SP_M_ROUTER))
 		return -SP_R_ASLEEP;
@@ -166,6 +168,10 @@ __noinline int park(struct __sk_buff *skb, const struct frame *f, const struct s
 
 	if (!f || !bind || !m)
 		return -SP_R_ASLEEP;
+	if (sp_explain) {
+		tell(SP_STEP_PARK, port, 0, 0);
+		return TC_ACT_SHOT;
+	}
 	len = f->len;
 	r = bpf_ringbuf_reserve(&notices, sizeof(*r), 0);
 	if (!r)

@@ -6,6 +6,7 @@
 
 #include "maps.h"
 #include "parse.h"
+#include "walk.h"
 
 /* Whom a frame belongs to, as far as it could be found: 0 where it could not. */
 struct owner {
@@ -63,6 +64,10 @@ static __always_inline struct sp_reason_count *count_drop(enum sp_reason reason,
 	struct sp_counter *c;
 	__u64 now;
 
+	if (sp_explain) {
+		tell(SP_STEP_DROP, port, 0, reason);
+		return NULL;
+	}
 	if (port) {
 		c = bpf_map_lookup_elem(&counters, &port);
 		if (c) {

@@ -15,6 +15,7 @@
 #include "policy.h"
 #include "related.h"
 #include "tcp.h"
+#include "walk.h"
 
 /* uapi/asm-generic/errno-base.h */
 #define EEXIST 17
@@ -135,6 +136,24 @@ static __always_inline bool options_matter(const struct packet *p, const struct 
 	return p->tcp_len > TCP_HEADER && (word_side(word, !reply) & SP_SIDE_SACK);
 }
 
+/* A copy of it, which the packet may change; how it stands is told. */
+static __noinline struct sp_flow *look_only(struct sp_flow *f, const struct passage *w)
+{
+	struct sp_flow *copy = &walk.flow;
+	__u32 word;
+
+	if (lock_word(&f->word, &word)) {
+		*copy = *f;
+		let_go(&f->word);
+	} else {
+		*copy = *f; /* it is being ended, and may be torn */
+	}
+	word = copy->word &= ~SP_FLOW_LOCK;
+	tell(SP_STEP_FLOW, w->port[TO], word & SP_FLOW_STATE,
+	     ((__u64)(copy->expires - flow_now(copy, word)) << SP_TICK_SHIFT) / NS_PER_S);
+	return copy;
+}
+
 __noinline int meet_flow(struct __sk_buff *skb, const struct packet *p, const struct passage *w,
 			 struct sp_flow *f)
 {
@@ -184,18 +203,37 @@ static __always_inline int meet_again(struct __sk_buff *skb, const struct packet
 {
 	struct sp_flow *f = look_again(w);
 
+	if (f && sp_explain)
+		f = look_only(f, w);
 	return f ? meet_flow(skb, p, w, f) : FRESH;
 }
 
 /* --- by the policies --- */
+
+static __always_inline void tell_policy(const struct policy_question *q,
+					const struct policy_answer *a, enum sp_reason reason)
+{
+	struct sp_step *s = sp_explain ? next_step(SP_STEP_POLICY, q->port) : NULL;
+
+	if (s) {
+		s->direction = q->direction;
+		s->subject = q->state - POLICY_NEW;
+		s->rule = a->rule;
+		s->action = a->action;
+		s->log = a->log;
+		s->value = reason;
+	}
+}
 
 static __always_inline int ask_policy(const struct packet *p, __u32 port, __u8 direction,
 				      __u8 state)
 {
 	struct policy_question q = {.port = port, .direction = direction, .state = state};
 	struct policy_answer a = {};
+	enum sp_reason reason = policy_judge(&q, p, &a);
 
-	return -policy_judge(&q, p, &a);
+	tell_policy(&q, &a, reason);
+	return -reason;
 }
 
 /* At the port that it comes from, then at the one that it goes to. */
@@ -239,6 +277,8 @@ static __always_inline bool over_flow_rate(struct sp_slot *s)
 	next = s->new_next_ns;
 	if (is_ahead(next, now, s->new_burst_ns))
 		return true;
+	if (sp_explain)
+		return false;
 	take(&s->new_next_ns, next, now, s->new_cost_ns);
 	return false;
 }
@@ -353,6 +393,10 @@ __noinline int make_flow(const struct packet *p, const struct passage *w,
 	s = find_slot(w->slot);
 	if (!s)
 		return -SP_R_FLOW_TABLE_FULL;
+	if (sp_explain)
+		return over_flow_rate(s)	   ? -SP_R_FLOW_RATE
+		       : !f && s->flows >= s->flows_max ? -SP_R_FLOW_TABLE_FULL
+						   : GO_ON;
 	if (over_flow_rate(s)) {
 		__sync_fetch_and_add(&s->over_rate, 1);
 		return -SP_R_FLOW_RATE;
@@ -378,6 +422,7 @@ static __always_inline int open_flow(struct __sk_buff *skb, const struct packet 
 		return -SP_R_FLOW_TABLE_FULL;
 	if (!may_begin(p, s))
 		return -SP_R_FLOW_INVALID;
+	tell(SP_STEP_FRESH, w->port[TO], 0, 0);
 	r = ask_policies(p, w, POLICY_NEW);
 	if (r)
 		return r;
@@ -395,7 +440,10 @@ static __always_inline int judge_by_flow(struct __sk_buff *skb, const struct pac
 
 	if (p->proto == PROTO_TCP && !tcp_flags_good(p))
 		return -SP_R_FLOW_INVALID;
-	r = f ? meet_flow(skb, p, w, f) : FRESH;
+	if (f && sp_explain)
+		r = meet_flow(skb, p, w, look_only(f, w));
+	else
+		r = f ? meet_flow(skb, p, w, f) : FRESH;
 	if (r == LOST) {
 		r = meet_again(skb, p, w);
 		f = NULL;
@@ -419,14 +467,17 @@ __noinline int firewall(struct __sk_buff *skb, const struct frame *f, struct pac
 
 	if (!f || !p || !w)
 		return -SP_R_FLOW_INVALID;
-	if (p->fragment & FRAGMENT_LATER)
+	if (p->fragment & FRAGMENT_LATER) {
+		tell(SP_STEP_FRAGMENT, w->port[TO], 0, 0);
 		return judge_fragment(p, w);
+	}
 	if (is_flowless(p))
 		return is_nd(p) ? GO_ON : ask_policies(p, w, POLICY_NEW);
 	if (is_error(p)) {
 		r = judge_related(skb, p, w);
 		if (r)
 			return r;
+		tell(SP_STEP_RELATED, w->port[TO], 0, 0);
 		__builtin_memset(p, 0, sizeof(*p));
 		if (read_packet(skb, f, p))
 			return -SP_R_BAD_HEADERS;
@@ -435,7 +486,7 @@ __noinline int firewall(struct __sk_buff *skb, const struct frame *f, struct pac
 	if (!may_have_flow(p)) /* an ICMP message that asks nothing and answers nothing */
 		return -SP_R_FLOW_INVALID;
 	r = judge_by_flow(skb, p, w, flow);
-	if (!r && p->fragment)
+	if (!r && p->fragment && !sp_explain)
 		remember_fragment(p, w);
 	return r;
 }

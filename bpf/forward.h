@@ -10,12 +10,13 @@
 /* uapi/linux/pkt_cls.h; TCX takes the same numbers. */
 #define TC_ACT_OK 0
 #define TC_ACT_SHOT 2
+#define TC_ACT_REDIRECT 7
 
 #define PACKET_HOST 0 /* uapi/linux/if_packet.h */
 
 static __always_inline void count_rx(__u32 port, __u32 len)
 {
-	struct sp_counter *c = bpf_map_lookup_elem(&counters, &port);
+	struct sp_counter *c = sp_explain ? NULL : bpf_map_lookup_elem(&counters, &port);
 
 	if (c) {
 		c->rx_frames++;
@@ -25,7 +26,7 @@ static __always_inline void count_rx(__u32 port, __u32 len)
 
 static __always_inline void count_tx(__u32 port, __u32 len)
 {
-	struct sp_counter *c = bpf_map_lookup_elem(&counters, &port);
+	struct sp_counter *c = sp_explain ? NULL : bpf_map_lookup_elem(&counters, &port);
 
 	if (c) {
 		c->tx_frames++;
@@ -52,6 +53,10 @@ static __always_inline bool retag(struct __sk_buff *skb, __u16 have, __u16 want)
  */
 static __always_inline int send(struct __sk_buff *skb, const struct sp_dst *d)
 {
+	if (sp_explain) {
+		tell(SP_STEP_SEND, d->port, d->kind, d->vid);
+		return TC_ACT_REDIRECT;
+	}
 	switch (d->kind) {
 	case SP_PORT_NETNS:
 		bpf_skb_change_type(skb, PACKET_HOST);
@@ -122,6 +127,11 @@ static long copy_one(__u32 i, void *arg)
 	}
 	if (d->kind == SP_PORT_MACHINE && !may_reach(c, d))
 		return 0;
+	if (sp_explain) {
+		tell(SP_STEP_COPY, d->port, d->kind, d->vid);
+		c->sent++;
+		return 0;
+	}
 	if (c->tag != d->vid) {
 		if (!retag(c->skb, c->tag, d->vid)) {
 			c->failed = SP_R_TAG_FAILED;
@@ -159,6 +169,7 @@ static __always_inline enum sp_reason flood_frame(struct __sk_buff *skb, const s
 	c.list = bpf_map_lookup_elem(&flood, &segment);
 	if (!c.list)
 		return SP_R_NO_LISTENER;
+	tell(SP_STEP_GROUP, 0, 0, c.list->count);
 	__builtin_memcpy(c.group, f->dst, SP_MAC_LEN);
 	skb->mark = sp_mark;
 	bpf_loop(SP_FLOOD_MAX, copy_one, &c, 0);

@@ -52,5 +52,6 @@ int guard(struct xdp_md *xdp)
 		drop_xdp(xdp, &f, &o, SP_R_POLICED);
 		return XDP_DROP;
 	}
+	tell(SP_STEP_GUARD, bind->port, 0, bind->segment);
 	return XDP_PASS;
 }

@@ -78,6 +78,8 @@ __noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, __
 /* A unicast frame goes to the machine, whose whereabouts WHERE are. */
 static __always_inline void note_to(struct sp_machine *m, const struct frame *f, __u64 where)
 {
+	if (sp_explain)
+		return;
 	mark_active(m);
 	if (m->watch & SP_WATCH_TO)
 		notify(m, SP_WATCH_TO, f, where, NULL);
@@ -86,6 +88,8 @@ static __always_inline void note_to(struct sp_machine *m, const struct frame *f,
 /* A frame that the machine sent goes on. */
 static __always_inline void note_from(struct sp_machine *m, const struct frame *f, __u64 where)
 {
+	if (sp_explain)
+		return;
 	if (m->watch & SP_WATCH_FROM)
 		notify(m, SP_WATCH_FROM, f, where, NULL);
 	if (mac_is_group(f->dst))

@@ -38,6 +38,8 @@ static __always_inline bool over_rate(__u32 port, __u32 len)
 	if ((p->bytes_per_s && is_ahead(bytes, now, p->bytes_burst_ns)) ||
 	    (p->frames_per_s && is_ahead(frames, now, p->frames_burst_ns)))
 		return true;
+	if (sp_explain)
+		return false;
 	if (p->bytes_per_s)
 		take(&p->bytes_next_ns, bytes, now, len * NS_PER_S / p->bytes_per_s);
 	if (p->frames_per_s)

@@ -242,8 +242,8 @@ static __noinline int machine_unicast(struct __sk_buff *skb, const struct frame 
 
 /* --- the ports' ends --- */
 
-SEC("tc")
-int steer_ingress(struct __sk_buff *skb)
+/* From a session's or a workload's port. */
+static __always_inline int steer(struct __sk_buff *skb)
 {
 	const struct sp_bind *bind;
 	const struct sp_dst *d;
@@ -255,14 +255,37 @@ int steer_ingress(struct __sk_buff *skb)
 	bind = reason ? NULL : find_binding(&f);
 	if (!bind)
 		return refuse_unbound(skb, &f, reason);
+	tell(SP_STEP_BOUND, bind->port, 0, bind->segment);
 	if (mac_is_group(f.dst))
 		return foreign_group(skb, &f, bind);
 	d = find_destination(&f, bind->segment);
+	if (d)
+		tell(SP_STEP_TO, d->port, d->kind, d->flags);
 	r = -judge_unicast(&f, bind, d);
 	if (!r && d && d->kind == SP_PORT_MACHINE)
 		r = foreign_to_machine(skb, &f, bind, d);
 	r = depart(skb, &f, bind, d, r);
 	return r || !d ? r : send(skb, d);
+}
+
+SEC("tc")
+int steer_ingress(struct __sk_buff *skb)
+{
+	return steer(skb);
+}
+
+/*
+ * `sallyport explain`: the same for a frame that has no tag yet, as a test run's has not; cb[0] is
+ * the tag's VLAN id, or 0. Loaded only where sp_explain is set.
+ */
+SEC("tc")
+int steer_explained(struct __sk_buff *skb)
+{
+	__u16 vid = skb->cb[0];
+
+	if (vid && !retag(skb, 0, vid))
+		return TC_ACT_SHOT;
+	return steer(skb);
 }
 
 /* From a machine's tap: what it sends is looked at down to its last header (I6). */
@@ -280,6 +303,7 @@ int steer_machine(struct __sk_buff *skb)
 	bind = reason ? NULL : find_binding(&f);
 	if (!bind)
 		return refuse_unbound(skb, &f, reason);
+	tell(SP_STEP_BOUND, bind->port, 0, bind->segment);
 	self = find_machine(bind->port);
 	if (!self)
 		return refuse_bound(skb, &f, bind, SP_R_PORT_UNKNOWN);
@@ -288,6 +312,8 @@ int steer_machine(struct __sk_buff *skb)
 	if (mac_is_group(f.dst))
 		return machine_group(skb, &f, bind, self);
 	d = find_destination(&f, bind->segment);
+	if (d)
+		tell(SP_STEP_TO, d->port, d->kind, d->flags);
 	r = machine_unicast(skb, &f, bind, self, d);
 	return r || !d ? r : send(skb, d);
 }

@@ -316,6 +316,7 @@ static int prepare(struct dataplane *dp, const struct dataplane_options *o, uint
 	dp->collect = collect_bpf__open();
 	if (!dp->steer || !dp->guard || !dp->collect)
 		return fail(ret_error, -errno, "the BPF objects cannot be opened: %m");
+	bpf_program__set_autoload(dp->steer->progs.steer_explained, false);
 	choose_shards(dp, o);
 	r = set_sizes(dp, dp->steer->obj, o);
 	r = r ?: set_sizes(dp, dp->guard->obj, o);
@@ -334,8 +335,7 @@ static int prepare(struct dataplane *dp, const struct dataplane_options *o, uint
 	return 0;
 }
 
-/* The maps of OBJ are steer's. */
-static int share_maps(const struct dataplane *dp, struct bpf_object *obj)
+int dataplane_share_maps(const struct dataplane *dp, struct bpf_object *obj)
 {
 	int r = 0;
 
@@ -368,8 +368,8 @@ static int load(struct dataplane *dp, char **ret_error)
 
 	for (int m = 0; r == 0 && m < _DP_MAPS; m++)
 		dp->map_fd[m] = bpf_object__find_map_fd_by_name(dp->steer->obj, map_names[m]);
-	r = r ?: share_maps(dp, dp->guard->obj);
-	r = r ?: share_maps(dp, dp->collect->obj);
+	r = r ?: dataplane_share_maps(dp, dp->guard->obj);
+	r = r ?: dataplane_share_maps(dp, dp->collect->obj);
 	r = r ?: guard_bpf__load(dp->guard);
 	r = r ?: collect_bpf__load(dp->collect);
 	if (r < 0)

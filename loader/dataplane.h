@@ -206,6 +206,34 @@ int dataplane_notices_fd(struct dataplane *dp);
 int dataplane_notices_drain(struct dataplane *dp,
 			    void (*cb)(const struct sp_notice *notice, void *arg), void *arg);
 
+/* --- what would become of a frame --- */
+
+/* A frame as it would come in by a port, Ethernet header first, without a VLAN tag. */
+struct dataplane_frame {
+	enum sp_port_kind kind; /* of the port */
+	uint32_t ifindex;	/* its device: in this network namespace */
+	uint16_t vid;		/* the tag that OpenVPN would give it; 0: none */
+	const void *data;
+	size_t len;
+};
+
+struct explainer;
+
+/*
+ * The programs that forward, loaded a second time upon the same maps, to look only (sp_explain).
+ * Some hundred milliseconds: not for the event loop. It may be used by one thread at a time, as long
+ * as DP is there.
+ */
+int explainer_new(struct dataplane *dp, struct explainer **ret);
+struct explainer *explainer_free(struct explainer *x);
+void explainer_freep(struct explainer **x);
+/*
+ * What would become of FRAME at this moment: nothing is counted, kept, answered, woken or sent. *RET:
+ * each step. -ENODEV: there is no such device. -EMSGSIZE: less than SP_EXPLAIN_MIN bytes, or more than
+ * SP_EXPLAIN_LEN.
+ */
+int explainer_run(struct explainer *x, const struct dataplane_frame *frame, struct sp_walk *ret);
+
 /* --- the firewall's tables --- */
 
 /* What a segment may have. */

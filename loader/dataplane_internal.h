@@ -59,6 +59,7 @@ enum dataplane_place {
 	_DP_PLACES,
 };
 
+struct bpf_object;
 struct collect_bpf;
 struct guard_bpf;
 struct steer_bpf;
@@ -101,6 +102,9 @@ int dataplane_dir(const struct dataplane_options *options, char ret[DP_DIR_MAX])
 
 /* Put the programs now loaded behind every pinned link and clsact filter, in place (I5). */
 int dataplane_relink(struct dataplane *dp);
+
+/* Let all maps of OBJ, which is open and not loaded, be those of DP. */
+int dataplane_share_maps(const struct dataplane *dp, struct bpf_object *obj);
 
 /* Map what is shared with the programs into memory, and out of it. */
 int dataplane_share(struct dataplane *dp);

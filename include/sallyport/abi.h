@@ -670,6 +670,50 @@ struct sp_limit {
 	__u64 logs_withheld;
 };
 
+/*
+ * --- what `sallyport explain` is told ---
+ *
+ * The programs are loaded a second time with sp_explain set: they decide as they always do, upon the
+ * same maps, and write down each step instead of counting, keeping, answering or sending anything.
+ */
+enum sp_step_kind {
+	SP_STEP_GUARD = 1,    /* XDP lets it pass */
+	SP_STEP_BOUND = 2,    /* PORT is the sender's; value: its segment */
+	SP_STEP_TO = 3,	      /* its destination is at PORT; detail: enum sp_port_kind; value: flags */
+	SP_STEP_GROUP = 4,    /* it is for the whole segment; value: how many ports are in it */
+	SP_STEP_FLOW = 5,     /* its flow; detail: enum sp_flow_state before; value: seconds left */
+	SP_STEP_FRESH = 6,    /* it has no flow, and would begin one */
+	SP_STEP_POLICY = 7,   /* what PORT's policy says: see the fields; value: enum sp_reason */
+	SP_STEP_RELATED = 8,  /* it is an ICMP error about a flow */
+	SP_STEP_FRAGMENT = 9, /* it belongs to a datagram whose first fragment passed */
+	SP_STEP_COPY = 10,    /* a copy would go to PORT */
+	SP_STEP_ANSWER = 11,  /* it would be answered in the name of the machine at PORT */
+	SP_STEP_PARK = 12,    /* it would wake the machine at PORT, and wait for it */
+	SP_STEP_REJECT = 13,  /* PORT would be told that it was refused */
+	SP_STEP_SEND = 14,    /* it would leave by PORT */
+	SP_STEP_DROP = 15,    /* value: enum sp_reason; PORT is charged with it */
+};
+
+struct sp_step {
+	__u8 kind;
+	__u8 detail;
+	__u8 direction; /* SP_STEP_POLICY: enum sp_direction */
+	__u8 subject;	/* likewise: enum sp_subject */
+	__u16 rule;	/* likewise: its number, from 1; 0: the default */
+	__u8 action;	/* likewise: enum sp_action */
+	__u8 log;	/* likewise */
+	__u32 port;
+	__u32 value;
+};
+
+#define SP_STEPS 32
+struct sp_walk {
+	__u32 n; /* how many there were: above SP_STEPS the last ones are missing */
+	__u32 pad;
+	struct sp_step step[SP_STEPS];
+	struct sp_flow flow; /* a copy of the flow, which the packet changes in its place */
+};
+
 #ifndef __bpf__
 static_assert(_SP_R_MAX <= SP_REASON_SLOTS, "reasons outgrew their map");
 static_assert(sizeof(struct sp_port) == 16, "sp_port");
@@ -719,6 +763,8 @@ static_assert(offsetof(struct sp_rules, kind) == SP_ROW_LEN - 3, "sp_rules.kind"
 static_assert(offsetof(struct sp_row, kind) == SP_ROW_LEN - 3, "sp_row.kind");
 static_assert(sizeof(struct sp_rule_counter) == 16, "sp_rule_counter");
 static_assert(sizeof(struct sp_limit) == 32, "sp_limit");
+static_assert(sizeof(struct sp_step) == 16, "sp_step");
+static_assert(sizeof(struct sp_walk) == 8 + 16 * SP_STEPS + 56, "sp_walk");
 #endif
 
 #endif

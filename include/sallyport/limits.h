@@ -59,4 +59,8 @@
 #define SP_DEF_MACS_PER_SESSION 8
 #define SP_DEF_SESSIONS_PER_USER 8
 
+/* A frame that `sallyport explain` makes: at least what the kernel's test run takes. */
+#define SP_EXPLAIN_MIN 34
+#define SP_EXPLAIN_LEN 1514
+
 #endif

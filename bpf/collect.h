@@ -13,7 +13,7 @@
 #define SWEEP_ENDS_MAX 512
 
 struct sweeper {
-	__u64 now; /* CLOCK_MONOTONIC */
+	__u64 now;  /* CLOCK_MONOTONIC */
 	__u32 what; /* enum sp_sweep */
 	__u32 port;
 	__u32 ended;
@@ -56,13 +56,12 @@ static long sweep_one(void *table, void *key, struct sp_flow *f, struct sweeper 
 }
 
 /*
- * A table of a slot: the shards of IPv4, then those of IPv6. WHAT: enum sp_sweep. The number of flows
- * that were ended. Two calls, kept apart: Linux 6.1 wants one map for each.
+ * A table of a slot: the shards of IPv4, then those of IPv6. WHAT: enum sp_sweep. The number of
+ * flows that were ended. Two calls, kept apart: Linux 6.1 wants one map for each.
  */
 __noinline int sweep_table(__u32 slot, __u32 table, __u32 what, __u32 port, __u32 limit)
 {
-	struct sweeper s = {
-		.now = bpf_ktime_get_ns(), .what = what, .port = port, .limit = limit};
+	struct sweeper s = {.now = bpf_ktime_get_ns(), .what = what, .port = port, .limit = limit};
 	__u32 i = slot * sp_shards + (table < sp_shards ? table : table - sp_shards);
 	struct sp_slot *row = find_slot(slot);
 	void *flows;

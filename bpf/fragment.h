@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * May a fragment pass that has no header to judge it by? Only where the first one of its datagram has
- * passed, by the same way and a moment ago: it opens nothing by itself, and reaches no byte that the
- * first one was judged by.
+ * May a fragment pass that has no header to judge it by? Only where the first one of its datagram
+ * has passed, by the same way and a moment ago: it opens nothing by itself, and reaches no byte
+ * that the first one was judged by.
  */
 #ifndef SALLYPORT_BPF_FRAGMENT_H
 #define SALLYPORT_BPF_FRAGMENT_H

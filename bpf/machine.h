@@ -22,7 +22,7 @@ static __always_inline void mark_active(struct sp_machine *m)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 
-	if (now - m->active_ns > ACTIVE_STEP_NS)
+	if (now - m->active_ns > ACTIVE_STEP_NS && !sp_explain)
 		m->active_ns = now;
 }
 
@@ -47,8 +47,8 @@ static __always_inline __u64 whereabouts(__u32 port, __u32 segment)
 
 /*
  * Something that was asked for came true. There is a place for the notice before the bit is
- * cleared: where there is none, the next frame tries again. Who cleared it sends: one CPU. WHERE: of
- * the machine, as whereabouts() has it; ADDR may be NULL.
+ * cleared: where there is none, the next frame tries again. Who cleared it sends: one CPU. WHERE:
+ * of the machine, as whereabouts() has it; ADDR may be NULL.
  */
 __noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, __u64 where,
 		      const union addr *addr)
@@ -59,7 +59,7 @@ __noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, __
 							    : SP_NOTICE_ADDRESS;
 	struct sp_notice *n;
 
-	if (!m || !f)
+	if (!m || !f || sp_explain)
 		return 0;
 	n = bpf_ringbuf_reserve(&notices, sizeof(*n), 0);
 	if (!n)
@@ -78,8 +78,6 @@ __noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, __
 /* A unicast frame goes to the machine, whose whereabouts WHERE are. */
 static __always_inline void note_to(struct sp_machine *m, const struct frame *f, __u64 where)
 {
-	if (sp_explain)
-		return;
 	mark_active(m);
 	if (m->watch & SP_WATCH_TO)
 		notify(m, SP_WATCH_TO, f, where, NULL);
@@ -88,8 +86,6 @@ static __always_inline void note_to(struct sp_machine *m, const struct frame *f,
 /* A frame that the machine sent goes on. */
 static __always_inline void note_from(struct sp_machine *m, const struct frame *f, __u64 where)
 {
-	if (sp_explain)
-		return;
 	if (m->watch & SP_WATCH_FROM)
 		notify(m, SP_WATCH_FROM, f, where, NULL);
 	if (mac_is_group(f->dst))

@@ -58,8 +58,8 @@ static __always_inline bool judge_claim(const struct sender *s, const union addr
 	if (!may_use(s, addr, c))
 		return false;
 	if (c == CLAIM_FREE && (s->m->watch & SP_WATCH_ADDRESS))
-		notify(s->m, SP_WATCH_ADDRESS, s->f,
-		       whereabouts(s->bind->port, s->bind->segment), addr);
+		notify(s->m, SP_WATCH_ADDRESS, s->f, whereabouts(s->bind->port, s->bind->segment),
+		       addr);
 	return true;
 }
 

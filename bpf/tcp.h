@@ -5,10 +5,10 @@
  * Filter" (2000); resets and SYNs inside a connection as RFC 5961 wants them answered. Its verdicts
  * are those of nf_conntrack without `be_liberal` and `loose`: docs/flows.md has the differences.
  *
- * What is in the middle sees segments before their receiver does, and not those that are lost behind
- * it. So it refuses what its receiver could not take; it lets pass, without learning from it, what
- * may be the answer of one that knows better: an old acknowledgement, a SYN in a connection, the
- * reset of a connection that it believes to be another.
+ * What is in the middle sees segments before their receiver does, and not those that are lost
+ * behind it. So it refuses what its receiver could not take; it lets pass, without learning from
+ * it, what may be the answer of one that knows better: an old acknowledgement, a SYN in a
+ * connection, the reset of a connection that it believes to be another.
  */
 #ifndef SALLYPORT_BPF_TCP_H
 #define SALLYPORT_BPF_TCP_H
@@ -65,7 +65,7 @@ static __always_inline bool seq_after(__u32 a, __u32 b)
 
 #define TCP_OPT_END 0
 #define TCP_OPT_NOP 1
-#define TCP_OPT_SCALE 3	       /* RFC 7323 */
+#define TCP_OPT_SCALE 3		 /* RFC 7323 */
 #define TCP_OPT_SACK_PERMITTED 4 /* RFC 2018 */
 #define TCP_OPT_SACK 5
 #define TCP_OPTIONS_MAX 40
@@ -118,8 +118,7 @@ static long read_option(__u32 i, void *arg)
 		return 1;
 	if (o[0] == TCP_OPT_SACK_PERMITTED && o[1] == 2)
 		w->found.sack_permitted = 1;
-	if (o[0] == TCP_OPT_SCALE && o[1] == 3 &&
-	    !bpf_skb_load_bytes(w->skb, w->at + 2, o + 2, 1))
+	if (o[0] == TCP_OPT_SCALE && o[1] == 3 && !bpf_skb_load_bytes(w->skb, w->at + 2, o + 2, 1))
 		w->found.scale = o[2] > TCP_SCALE_MAX ? TCP_SCALE_MAX : o[2];
 	if (o[0] == TCP_OPT_SACK && o[1] >= 10 && o[1] % 8 == 2)
 		read_sack(w, o[1]);
@@ -211,8 +210,8 @@ struct numbers {
 };
 
 /*
- * The flow is locked. `side` are the bits of both sides out of the word, `word` is the rest: what was
- * changed is put together again at the end (tcp_word).
+ * The flow is locked. `side` are the bits of both sides out of the word, `word` is the rest: what
+ * was changed is put together again at the end (tcp_word).
  */
 struct meeting {
 	__u32 word;
@@ -703,8 +702,8 @@ __noinline int take_segment(struct sp_flow *f, struct meeting *m, __u32 now)
 /* --- all of it --- */
 
 /*
- * What most segments are: an ACK, with data or without, of a connection that is open, and within its
- * windows. False: it is to be looked at in full, and nothing was changed.
+ * What most segments are: an ACK, with data or without, of a connection that is open, and within
+ * its windows. False: it is to be looked at in full, and nothing was changed.
  */
 static __noinline bool meet_quickly(struct sp_flow *f, __u32 *word, const struct packet *p,
 				    __u32 sack, __u64 now_reply)

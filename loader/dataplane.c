@@ -237,12 +237,12 @@ static int set_sizes(const struct dataplane *dp, struct bpf_object *obj,
 		const char *name;
 		uint32_t entries;
 	} sizes[] = {
-		{"bindings", bindings}, {"fdb", bindings},   {"ports", ports},
-		{"vids", ports},	{"flood", ports},    {"police", ports},
-		{"counters", ports},	{"machines", ports}, {"addresses", bindings},
-		{"slots", ports},	{"flows4", tables},  {"flows6", tables},
-		{"fragments", ports},
-		{"policies", ports},	{"limits", ports},   {"rule_counters", rules},
+		{"bindings", bindings},	  {"fdb", bindings},   {"ports", ports},
+		{"vids", ports},	  {"flood", ports},    {"police", ports},
+		{"counters", ports},	  {"machines", ports}, {"addresses", bindings},
+		{"slots", ports},	  {"flows4", tables},  {"flows6", tables},
+		{"fragments", ports},	  {"policies", ports}, {"limits", ports},
+		{"rule_counters", rules},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes); i++) {

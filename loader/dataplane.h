@@ -28,8 +28,8 @@ struct dataplane_options {
 	const char *pin_dir;   /* below it; NULL: SP_PIN_DIR */
 	uint32_t max_bindings; /* `bindings`, `fdb`, `addresses`; 0: SP_DEF_BINDINGS */
 	/*
-	 * `counters`, `police`, `vids`, `ports`, `flood`, `machines`, `slots`, `policies`, `limits`;
-	 * 0: SP_DEF_PORTS
+	 * `counters`, `police`, `vids`, `ports`, `flood`, `machines`, `slots`, `policies`,
+	 * `limits`; 0: SP_DEF_PORTS
 	 */
 	uint32_t max_ports;
 	/*
@@ -150,9 +150,9 @@ int dataplane_reason_get(struct dataplane *dp, enum sp_reason reason, struct sp_
 /* --- machines --- */
 
 /*
- * Begin the `machines` entry of a port: generation, flags, park_max, slot and watch of VALUE; what is
- * the kernel's starts from now, and so does its clock. Before anything names the port (D3). Flows of
- * the slot that name it already end. -ENOENT: PORT is out of range.
+ * Begin the `machines` entry of a port: generation, flags, park_max, slot and watch of VALUE; what
+ * is the kernel's starts from now, and so does its clock. Before anything names the port (D3).
+ * Flows of the slot that name it already end. -ENOENT: PORT is out of range.
  */
 int dataplane_machine_begin(struct dataplane *dp, uint32_t port, const struct sp_machine *value);
 /* Nobody's any more, after nothing names the port: its flows end. */
@@ -194,8 +194,8 @@ int dataplane_each_address(struct dataplane *dp,
 /*
  * Send FRAME, which was parked, to where the FDB of SEGMENT says now, past no other check than that
  * its flow is still there: it was judged when it came. Its checksums are made whole first, for a
- * sender that had left that to its device. -ENOENT: there is no such destination, or it is closed, or
- * asleep again. -EPERM: its flow has ended since. -EMSGSIZE: longer than SP_PARK_LEN or than the
+ * sender that had left that to its device. -ENOENT: there is no such destination, or it is closed,
+ * or asleep again. -EPERM: its flow has ended since. -EMSGSIZE: longer than SP_PARK_LEN or than the
  * destination takes; -EIO: its device is gone, down or full; -EINVAL: not a frame that would have
  * been parked. None of them is worth a second try but -EIO.
  */
@@ -221,16 +221,16 @@ struct explainer;
 
 /*
  * The programs that forward, loaded a second time upon the same maps, to look only (sp_explain).
- * Some hundred milliseconds: not for the event loop. It may be used by one thread at a time, as long
- * as DP is there.
+ * Some hundred milliseconds: not for the event loop. It may be used by one thread at a time, as
+ * long as DP is there.
  */
 int explainer_new(struct dataplane *dp, struct explainer **ret);
 struct explainer *explainer_free(struct explainer *x);
 void explainer_freep(struct explainer **x);
 /*
- * What would become of FRAME at this moment: nothing is counted, kept, answered, woken or sent. *RET:
- * each step. -ENODEV: there is no such device. -EMSGSIZE: less than SP_EXPLAIN_MIN bytes, or more than
- * SP_EXPLAIN_LEN.
+ * What would become of FRAME at this moment: nothing is counted, kept, answered, woken or sent.
+ * *RET: each step. -ENODEV: there is no such device. -EMSGSIZE: less than SP_EXPLAIN_MIN bytes, or
+ * more than SP_EXPLAIN_LEN.
  */
 int explainer_run(struct explainer *x, const struct dataplane_frame *frame, struct sp_walk *ret);
 
@@ -249,9 +249,9 @@ struct dataplane_budget {
 int dataplane_slot_begin(struct dataplane *dp, uint32_t slot, uint32_t segment,
 			 const struct dataplane_budget *budget, uint64_t pick_up_until_ns);
 /*
- * Make those of the slot's tables that are not there, and pin them. Waits for the kernel's RCU, some
- * ten milliseconds and on older kernels that for each table: not for the event loop. Of several
- * threads at most one at a time for each slot.
+ * Make those of the slot's tables that are not there, and pin them. Waits for the kernel's RCU,
+ * some ten milliseconds and on older kernels that for each table: not for the event loop. Of
+ * several threads at most one at a time for each slot.
  */
 int dataplane_slot_make(struct dataplane *dp, uint32_t slot);
 /* Take them away, and all flows with them. Waits likewise. */
@@ -282,7 +282,8 @@ struct dataplane_flow {
 
 /*
  * Call CB for each flow of the slot's table TABLE, until it answers something negative, which is
- * returned. -ENOENT: there is no such table (any more): TABLE went through all, or nothing was made.
+ * returned. -ENOENT: there is no such table (any more): TABLE went through all, or nothing was
+ * made.
  */
 int dataplane_each_flow(struct dataplane *dp, uint32_t slot, uint32_t table,
 			int (*cb)(const struct dataplane_flow *flow, void *arg), void *arg);

@@ -38,9 +38,8 @@ static int load_steer(struct explainer *x, struct dataplane *dp)
 	x->steer = steer_bpf__open();
 	if (!x->steer)
 		return -errno;
-	bpf_object__for_each_program(p, x->steer->obj)
-		bpf_program__set_autoload(p, p == x->steer->progs.steer_explained ||
-						     p == x->steer->progs.steer_machine);
+	bpf_object__for_each_program(p, x->steer->obj) bpf_program__set_autoload(
+		p, p == x->steer->progs.steer_explained || p == x->steer->progs.steer_machine);
 	*x->steer->rodata = *dp->steer->rodata;
 	x->steer->rodata->sp_explain = 1;
 	r = dataplane_share_maps(dp, x->steer->obj);
@@ -113,8 +112,8 @@ static int run_guard(struct guard_bpf *o, const struct dataplane_frame *f, struc
 /* Goes on in *RET. */
 static int run_steer(struct steer_bpf *o, const struct dataplane_frame *f, struct sp_walk *ret)
 {
-	const struct bpf_program *p = f->kind == SP_PORT_MACHINE ? o->progs.steer_machine
-								 : o->progs.steer_explained;
+	const struct bpf_program *p =
+		f->kind == SP_PORT_MACHINE ? o->progs.steer_machine : o->progs.steer_explained;
 	struct __sk_buff ctx = {.ifindex = f->ifindex, .cb = {f->vid}};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f->data, .data_size_in = (uint32_t)f->len,
 		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = 1);

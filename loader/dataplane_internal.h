@@ -113,7 +113,8 @@ void dataplane_unshare(struct dataplane *dp);
 /* Start the timer that ends flows, or put the program now loaded behind it. */
 int dataplane_start_collector(struct dataplane *dp);
 
-/* The descriptor of a slot's own map; table as in dataplane_flow, the one behind: fragments. -ENOENT. */
+/* The descriptor of a slot's own map; table as in dataplane_flow, the one behind: fragments.
+ * -ENOENT. */
 int dataplane_open_table(const struct dataplane *dp, uint32_t slot, uint32_t table);
 
 /* Close what keeps the slots' maps alive that are not pinned. */
@@ -124,8 +125,8 @@ void dataplane_unprove_segment(struct dataplane *dp, uint32_t segment);
 void dataplane_unprove_slot(struct dataplane *dp, uint32_t slot);
 
 /*
- * Run a program that is attached to nothing, with CB (5 words) and N bytes behind an Ethernet header
- * and two bytes: what it answers, as a negative errno.
+ * Run a program that is attached to nothing, with CB (5 words) and N bytes behind an Ethernet
+ * header and two bytes: what it answers, as a negative errno.
  */
 int dataplane_run(const struct dataplane *dp, enum dataplane_prog prog, const uint32_t cb[5],
 		  const void *data, size_t n);

@@ -54,8 +54,7 @@ int dataplane_slot_begin(struct dataplane *dp, uint32_t slot, uint32_t segment,
 
 	if (!s)
 		return -ENOENT;
-	*s = (struct sp_slot){
-		.segment = segment, .epoch = 1, .pick_up_until_ns = pick_up_until_ns};
+	*s = (struct sp_slot){.segment = segment, .epoch = 1, .pick_up_until_ns = pick_up_until_ns};
 	dataplane_slot_set_budget(dp, slot, budget);
 	__atomic_store_n(&s->used, 1, __ATOMIC_SEQ_CST);
 	if (slot >= dp->slots_end)
@@ -86,7 +85,7 @@ int dataplane_timeouts_set(struct dataplane *dp, const struct sp_timeouts *timeo
 	uint32_t zero = 0;
 
 	return bpf_map_update_elem(dp->map_fd[DP_TIMEOUTS], &zero, timeouts, BPF_ANY) < 0 ? -errno
-											   : 0;
+											  : 0;
 }
 
 /* --- what was proved --- */
@@ -172,8 +171,7 @@ static int create_table(const struct dataplane *dp, uint32_t slot, uint32_t tabl
 /* Takes FD. */
 static int keep_table(struct dataplane *dp, uint32_t slot, uint32_t table, int fd)
 {
-	struct slot_table *grown =
-		realloc(dp->tables, (dp->n_tables + 1) * sizeof(*dp->tables));
+	struct slot_table *grown = realloc(dp->tables, (dp->n_tables + 1) * sizeof(*dp->tables));
 
 	if (!grown) {
 		close(fd);

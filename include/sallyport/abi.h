@@ -285,11 +285,11 @@ struct sp_config {
 /*
  * A slot holds what a segment with machines has of its own: the row of this number in `slots`, the
  * tables of its flows and its table of fragments. Slots are dense, handed out by the daemon; 0 is
- * never handed out. A segment's flows stand in 2^n tables for each family, `shards` of them, so that
- * the kernel's collection looks at a few thousand at a time: table SHARD of slot S is the entry
- * S * shards + SHARD of `flows4` and `flows6` (arrays of maps; the inner ones are hashes). How many
- * shards there are was decided when the maps were pinned: max_entries of `flows4` over that of
- * `slots`.
+ * never handed out. A segment's flows stand in 2^n tables for each family, `shards` of them, so
+ * that the kernel's collection looks at a few thousand at a time: table SHARD of slot S is the
+ * entry S * shards + SHARD of `flows4` and `flows6` (arrays of maps; the inner ones are hashes).
+ * How many shards there are was decided when the maps were pinned: max_entries of `flows4` over
+ * that of `slots`.
  */
 #define SP_SHARD_FLOWS 4096 /* flows in one table, at most */
 #define SP_SHARDS_MAX 256
@@ -350,10 +350,10 @@ enum sp_tcp_kind {
  * bpf_spin_lock before Linux 6.2.
  */
 #define SP_FLOW_LOCK 0x80000000U
-#define SP_FLOW_STATE 0xfU    /* enum sp_flow_state */
-#define SP_FLOW_FLIP 0x10U    /* the originator is end 1 of the key */
-#define SP_FLOW_BOTH 0x20U    /* the other side has spoken */
-#define SP_FLOW_ASSURED 0x40U /* it is a connection: TCP's handshake is over, UDP is a stream */
+#define SP_FLOW_STATE 0xfU	/* enum sp_flow_state */
+#define SP_FLOW_FLIP 0x10U	/* the originator is end 1 of the key */
+#define SP_FLOW_BOTH 0x20U	/* the other side has spoken */
+#define SP_FLOW_ASSURED 0x40U	/* it is a connection: TCP's handshake is over, UDP is a stream */
 #define SP_FLOW_RETRANS_SHIFT 7 /* TCP: times that the last ACK came again; at most 3 */
 #define SP_FLOW_RETRANS 0x3U
 #define SP_FLOW_LAST_REPLY 0x200U /* TCP: the last segment was not the originator's */
@@ -363,13 +363,13 @@ enum sp_tcp_kind {
 #define SP_FLOW_SIDE 0x1ffU
 
 /* TCP, of each side, in sp_flow.word */
-#define SP_SIDE_SCALE 0xfU	/* its window scale (RFC 7323); SP_NO_SCALE */
-#define SP_SIDE_SACK 0x10U	/* it said SACK permitted (RFC 2018) */
-#define SP_SIDE_CLOSER 0x20U	/* it was the first to send a FIN */
-#define SP_SIDE_UNACKED 0x40U	/* not all that it sent was acknowledged */
-#define SP_SIDE_ACKED 0x80U	/* `maxack` is valid */
-#define SP_SIDE_LIBERAL 0x100U	/* picked up in the middle: its window is not known */
-#define SP_NO_SCALE 15		/* RFC 7323 allows 14 */
+#define SP_SIDE_SCALE 0xfU     /* its window scale (RFC 7323); SP_NO_SCALE */
+#define SP_SIDE_SACK 0x10U     /* it said SACK permitted (RFC 2018) */
+#define SP_SIDE_CLOSER 0x20U   /* it was the first to send a FIN */
+#define SP_SIDE_UNACKED 0x40U  /* not all that it sent was acknowledged */
+#define SP_SIDE_ACKED 0x80U    /* `maxack` is valid */
+#define SP_SIDE_LIBERAL 0x100U /* picked up in the middle: its window is not known */
+#define SP_NO_SCALE 15	       /* RFC 7323 allows 14 */
 
 /* What a TCP side may send, and has acknowledged: sequence numbers as on the wire, host order. */
 struct sp_flow_side {
@@ -391,7 +391,8 @@ struct sp_flow {
 			  went to, or else of the one that sent it */
 	__u32 end[2];  /* SP_END_*: what is at the two ends of the key */
 	__u16 tag;     /* of the key: to know an entry again that may have been used anew */
-	/* TCP: the last segment's window, where it was a SYN that did not fit; else a digest of it. */
+	/* TCP: the last segment's window, where it was a SYN that did not fit; else a digest of it.
+	 */
 	__u16 last_win;
 	__u32 last_end; /* TCP: the last segment's end. UDP: when it began, in ticks */
 	struct sp_flow_side side[2];
@@ -464,12 +465,12 @@ struct sp_timeouts {
 #define SP_FRAGMENT_S 30 /* a receiver waits no longer: RFC 8200, 4.5 has 60, Linux 30 */
 
 struct sp_fragment {
-	__u32 word;    /* SP_FLOW_LOCK, as in a flow */
-	__u32 expires; /* ticks of CLOCK_MONOTONIC; 0: empty */
+	__u32 word;	       /* SP_FLOW_LOCK, as in a flow */
+	__u32 expires;	       /* ticks of CLOCK_MONOTONIC; 0: empty */
 	__u8 src[16], dst[16]; /* IPv4 as ::ffff:a.b.c.d */
 	__u32 id;
 	__u32 from_port, to_port; /* as in sp_flow.end */
-	__u16 header; /* bytes of the datagram that the first fragment alone may have */
+	__u16 header;		  /* bytes of the datagram that the first fragment alone may have */
 	__u8 proto;
 	__u8 pad[9];
 };
@@ -673,16 +674,17 @@ struct sp_limit {
 /*
  * --- what `sallyport explain` is told ---
  *
- * The programs are loaded a second time with sp_explain set: they decide as they always do, upon the
- * same maps, and write down each step instead of counting, keeping, answering or sending anything.
+ * The programs are loaded a second time with sp_explain set: they decide as they always do, upon
+ * the same maps, and write down each step instead of counting, keeping, answering or sending
+ * anything.
  */
 enum sp_step_kind {
-	SP_STEP_GUARD = 1,    /* XDP lets it pass */
-	SP_STEP_BOUND = 2,    /* PORT is the sender's; value: its segment */
-	SP_STEP_TO = 3,	      /* its destination is at PORT; detail: enum sp_port_kind; value: flags */
-	SP_STEP_GROUP = 4,    /* it is for the whole segment; value: how many ports are in it */
-	SP_STEP_FLOW = 5,     /* its flow; detail: enum sp_flow_state before; value: seconds left */
-	SP_STEP_FRESH = 6,    /* it has no flow, and would begin one */
+	SP_STEP_GUARD = 1, /* XDP lets it pass */
+	SP_STEP_BOUND = 2, /* PORT is the sender's; value: its segment */
+	SP_STEP_TO = 3,	   /* its destination is at PORT; detail: enum sp_port_kind; value: flags */
+	SP_STEP_GROUP = 4, /* it is for the whole segment; value: how many ports are in it */
+	SP_STEP_FLOW = 5,  /* its flow; detail: enum sp_flow_state before; value: seconds left */
+	SP_STEP_FRESH = 6, /* it has no flow, and would begin one */
 	SP_STEP_POLICY = 7,   /* what PORT's policy says: see the fields; value: enum sp_reason */
 	SP_STEP_RELATED = 8,  /* it is an ICMP error about a flow */
 	SP_STEP_FRAGMENT = 9, /* it belongs to a datagram whose first fragment passed */

@@ -44,11 +44,12 @@
 	X(30, FLOW_INVALID, "flow-invalid",                                                        \
 	  "belongs to no flow and cannot begin one, or is not what its flow expects")              \
 	X(31, FLOW_WINDOW, "flow-window", "outside the windows of its TCP connection")             \
-	X(32, FLOW_TABLE_FULL, "flow-table-full", "new, and the segment has as many flows as it may") \
+	X(32, FLOW_TABLE_FULL, "flow-table-full",                                                  \
+	  "new, and the segment has as many flows as it may")                                      \
 	X(33, FLOW_RATE, "flow-rate", "new, and the segment is over its rate of new flows")        \
 	X(34, FLOW_BUSY, "flow-busy", "another CPU did not let go of its flow in time")            \
 	X(35, FRAGMENT, "fragment", "a fragment of a datagram whose beginning did not pass")       \
-	X(36, RELATED, "related", "an ICMP error that tells of nothing that was sent")                        \
+	X(36, RELATED, "related", "an ICMP error that tells of nothing that was sent")             \
 	X(40, POLICY, "policy", "no rule of the machine's policy lets it pass, nor its default")   \
 	X(41, POLICY_DROP, "policy-drop", "a rule of the machine's policy drops it")               \
 	X(42, POLICY_REJECT, "policy-reject", "a rule of the machine's policy rejects it")         \

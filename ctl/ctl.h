@@ -89,6 +89,7 @@ CTL_COMMAND(cmd_top);
 CTL_COMMAND(cmd_monitor);
 CTL_COMMAND(cmd_counters);
 CTL_COMMAND(cmd_trace);
+CTL_COMMAND(cmd_explain);
 CTL_COMMAND(cmd_metrics);
 CTL_COMMAND(cmd_doctor);
 CTL_COMMAND(cmd_audit);

@@ -45,6 +45,7 @@ void op_status(void *context, void *request, const json_t *args);
 void op_counters(void *context, void *request, const json_t *args);
 void op_metrics(void *context, void *request, const json_t *args);
 void op_trace(void *context, void *request, const json_t *args);
+void op_explain(void *context, void *request, const json_t *args);
 void op_monitor(void *context, void *request, const json_t *args);
 void op_reload(void *context, void *request, const json_t *args);
 void op_version(void *context, void *request, const json_t *args);

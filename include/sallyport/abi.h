@@ -708,7 +708,7 @@ struct sp_step {
 	__u32 value;
 };
 
-#define SP_STEPS 32
+#define SP_STEPS 128
 struct sp_walk {
 	__u32 n; /* how many there were: above SP_STEPS the last ones are missing */
 	__u32 pad;

@@ -20,8 +20,9 @@ int judge_open(struct judge *j, struct dataplane *dp)
 	if (!j->obj)
 		return -errno;
 	r = bpf_map__reuse_fd(j->obj->maps.policies, dataplane_map_fd(dp, "policies"));
-	r = r ?: bpf_map__reuse_fd(j->obj->maps.rule_counters,
-				   dataplane_map_fd(dp, "rule_counters"));
+	r = r
+		    ?: bpf_map__reuse_fd(j->obj->maps.rule_counters,
+					 dataplane_map_fd(dp, "rule_counters"));
 	return r ?: policy_bpf__load(j->obj);
 }
 
@@ -108,8 +109,8 @@ size_t judge_frame(const struct policy_tuple *t, uint8_t buf[JUDGE_FRAME])
 int judge_ask(const struct judge *j, uint32_t port, const struct policy_tuple *t,
 	      struct policy_verdict *ret)
 {
-	struct __sk_buff skb = {.cb = {port, t->direction | (t->subject + 1U) << 8 |
-						     (uint32_t)t->foreign << 16}};
+	struct __sk_buff skb = {
+		.cb = {port, t->direction | (t->subject + 1U) << 8 | (uint32_t)t->foreign << 16}};
 	uint8_t frame[JUDGE_FRAME];
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .ctx_in = &skb,
 		    .ctx_size_in = sizeof(skb), .ctx_out = &skb, .ctx_size_out = sizeof(skb));

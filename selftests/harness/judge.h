@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A policy put into the maps of a dataplane, and packets put to it by BPF_PROG_TEST_RUN: the kernel's
- * matcher by itself (selftests/prog/policy.bpf.c), with no flow and no guard around it.
+ * A policy put into the maps of a dataplane, and packets put to it by BPF_PROG_TEST_RUN: the
+ * kernel's matcher by itself (selftests/prog/policy.bpf.c), with no flow and no guard around it.
  */
 #ifndef SALLYPORT_SELFTESTS_JUDGE_H
 #define SALLYPORT_SELFTESTS_JUDGE_H

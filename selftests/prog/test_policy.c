@@ -30,7 +30,8 @@
 #define CHECKS 1000000
 #define PORTS 32	/* policies that are put in force side by side */
 #define PER_POLICY 1000 /* packets */
-#define MAX_RULES 4096
+#define MAX_PORTS 64
+#define MAX_RULES 49152 /* less than as many ports could have */
 #define DAMAGES 100
 
 static struct judge judge;
@@ -308,6 +309,8 @@ static void test_counters_stay(void **state)
 	assert_int_equal(used, before);
 }
 
+#define FIRST 2
+
 /* No counter is left: refused whole, and the one before stays in force. */
 static void test_no_counters(void **state)
 {
@@ -316,24 +319,24 @@ static void test_no_counters(void **state)
 	char *text = NULL;
 	size_t size;
 	int r = 0;
-	uint32_t port = 40, used, before, max;
+	uint32_t port = FIRST, used, before, max;
 	FILE *f = open_memstream(&text, &size);
 
 	for (unsigned int i = 0; i < SP_RULES_MAX; i++)
 		fprintf(f, "drop in tcp dport %u\n", 1000 + i);
 	fclose(f);
-	for (uint32_t p = 1; p < 40; p++)
+	for (uint32_t p = 1; p < MAX_PORTS; p++)
 		assert_int_equal(dataplane_policy_clear(judge.dp, p), 0);
 	assert_int_equal(judge_set_text(&judge, 1, "reject in tcp\n"), 0);
 	dataplane_rules_used(judge.dp, &before, &max);
-	for (; r == 0 && port < 60; port++)
+	for (; r == 0 && port < MAX_PORTS; port++)
 		r = judge_set_text(&judge, port, text);
 	assert_int_equal(r, -ENOSPC);
 	dataplane_rules_used(judge.dp, &used, &max);
-	assert_int_equal(used, before + (port - 41) * (SP_RULES_MAX + _SP_DIRECTIONS));
+	assert_int_equal(used, before + (port - 1 - FIRST) * (SP_RULES_MAX + _SP_DIRECTIONS));
 	assert_int_equal(judge_set_text(&judge, 1, text), -ENOSPC);
 	assert_int_equal(judge_ask(&judge, 1, &t, &v), SP_R_POLICY_REJECT);
-	while (--port >= 40)
+	while (--port >= FIRST)
 		assert_int_equal(dataplane_policy_clear(judge.dp, port), 0);
 	dataplane_rules_used(judge.dp, &used, &max);
 	assert_int_equal(used, before);
@@ -372,9 +375,9 @@ static void test_damage(void **state)
 		char error[200];
 		struct policy_tuple t;
 
-		assert_int_equal(policy_compile(p, 1, policy_digest(text, strlen(text)), &compiled,
-						error),
-				 0);
+		assert_int_equal(
+			policy_compile(p, 1, policy_digest(text, strlen(text)), &compiled, error),
+			0);
 		((uint16_t *)&compiled.v[draw((uint32_t)compiled.n)])[draw(SP_ROW_LEN / 2)] ^=
 			(uint16_t)(1 + draw(65535));
 		assert_int_equal(put_raw(2, &compiled), 0);
@@ -386,8 +389,9 @@ static void test_damage(void **state)
 			policy_match(p, &t, &want);
 			r = judge_ask(&judge, 2, &t, &got);
 			found += r == SP_R_POLICY_BROKEN;
-			if (r == SP_R_POLICY_BROKEN ? got.action != SP_DROP
-						    : r != judge_reason(&want) || !same(&got, &want))
+			if (r == SP_R_POLICY_BROKEN
+				    ? got.action != SP_DROP
+				    : r != judge_reason(&want) || !same(&got, &want))
 				fail_msg("SP_MODEL_SEED=%llu: a damaged row was believed",
 					 (unsigned long long)seed);
 		}
@@ -421,8 +425,10 @@ static void test_fallback(void **state)
 
 static int setup(void **state)
 {
-	const struct dataplane_options options = {
-		.unpinned = true, .max_bindings = 64, .max_ports = 64, .max_rules = MAX_RULES * 12};
+	const struct dataplane_options options = {.unpinned = true,
+						  .max_bindings = 64,
+						  .max_ports = MAX_PORTS,
+						  .max_rules = MAX_RULES};
 	const char *s = getenv("SP_MODEL_SEED");
 	struct dataplane *dp = NULL;
 	char *error = NULL;
@@ -465,8 +471,8 @@ int main(void)
 		return 0;
 	}
 	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++)
-		tests[n++] = (struct CMUnitTest){rows[i].packet, test_row, NULL, NULL,
-						 (void *)&rows[i]};
+		tests[n++] =
+			(struct CMUnitTest){rows[i].packet, test_row, NULL, NULL, (void *)&rows[i]};
 	for (size_t i = 0; i < SP_ARRAY_SIZE(more); i++)
 		tests[n++] = more[i];
 	return _cmocka_run_group_tests("policy", tests, n, setup, teardown);

@@ -8,6 +8,7 @@ import json
 LIMITS = {
     "steer.decision": ("value", "<=", 100),
     "steer.scale": ("ratio", "<=", 1.2),
+    "rules.scale": ("ratio", "<=", 1.3),
     "forward.vs_nft_map": ("ratio", ">=", 2),
     "forward.vs_redirect": ("ratio", ">=", 0.85),
     "guard.vs_stack": ("ratio", ">=", 1.8),

@@ -34,32 +34,15 @@ find_asked(const struct sp_bind *bind, __u32 sleeper, const union addr *target, 
 	return a;
 }
 
-/*
- * The way back to where a frame came from; NULL: there is none. That the daemon holds its sender to
- * be asleep does not matter: it is awake.
- */
-static __always_inline const struct sp_dst *find_source(const struct frame *f,
-							const struct sp_bind *bind)
-{
-	struct sp_fdb_key key = {.segment = bind->segment};
-	const struct sp_dst *d;
-
-	__builtin_memcpy(key.mac, f->src, SP_MAC_LEN);
-	d = bpf_map_lookup_elem(&fdb, &key);
-	if (!d || d->port != bind->port || (d->flags & SP_F_CLOSED))
-		return NULL;
-	return d;
-}
-
 /* The frame is an answer now: to the asker's port, and to no other (I2). */
 static __always_inline int send_back(struct __sk_buff *skb, const struct frame *f,
 				     const struct sp_dst *d)
 {
-	if ((f->vid || d->vid) && !retag(skb, f->vid, d->vid))
-		return -SP_R_TAG_FAILED;
-	count_rx(d->port, f->len);
-	count_tx(d->port, skb->len);
-	return send(skb, d);
+	int r = hand_back(skb, f, d);
+
+	if (r >= 0)
+		count_rx(d->port, f->len);
+	return r;
 }
 
 /* SLEEPER: the one machine that may be answered for, or 0: any. SP_M_PROXY is needed. */

@@ -89,16 +89,9 @@ static __always_inline struct sp_reason_count *count_drop(enum sp_reason reason,
 	return r;
 }
 
-/* NULL: the reader is behind; the frame is counted all the same. */
-static __always_inline struct sp_event *new_event(struct sp_reason_count *r, enum sp_reason reason,
-						  enum sp_hook hook, const struct frame *f,
-						  const struct owner *o)
+static __always_inline void fill_event(struct sp_event *e, enum sp_reason reason, enum sp_hook hook,
+				       const struct frame *f, const struct owner *o)
 {
-	struct sp_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e)
-		return NULL;
-	r->sampled++;
 	e->time_ns = bpf_ktime_get_ns();
 	e->ifindex = f->ifindex;
 	e->port = o->port;
@@ -109,6 +102,19 @@ static __always_inline struct sp_event *new_event(struct sp_reason_count *r, enu
 	e->reason = reason;
 	e->hook = hook;
 	e->rule = 0;
+}
+
+/* NULL: the reader is behind; the frame is counted all the same. */
+static __always_inline struct sp_event *new_event(struct sp_reason_count *r, enum sp_reason reason,
+						  enum sp_hook hook, const struct frame *f,
+						  const struct owner *o)
+{
+	struct sp_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e)
+		return NULL;
+	r->sampled++;
+	fill_event(e, reason, hook, f, o);
 	return e;
 }
 

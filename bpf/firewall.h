@@ -14,6 +14,7 @@
 #include "police.h"
 #include "policy.h"
 #include "related.h"
+#include "rulelog.h"
 #include "tcp.h"
 #include "walk.h"
 
@@ -226,26 +227,30 @@ static __always_inline void tell_policy(const struct policy_question *q,
 	}
 }
 
-static __always_inline int ask_policy(const struct packet *p, __u32 port, __u8 direction,
-				      __u8 state)
+/* A reject is told by its reason (SP_R_POLICY_REJECT): who drops the frame answers it (reject.h). */
+static __always_inline int ask_policy(struct __sk_buff *skb, const struct packet *p, __u32 port,
+				      __u8 direction, __u8 state)
 {
 	struct policy_question q = {.port = port, .direction = direction, .state = state};
 	struct policy_answer a = {};
-	enum sp_reason reason = policy_judge(&q, p, &a);
+	int reason = policy_judge(&q, p, &a);
 
 	tell_policy(&q, &a, reason);
+	if (a.log)
+		log_rule(skb, &q, &a, reason);
 	return -reason;
 }
 
 /* At the port that it comes from, then at the one that it goes to. */
-static __always_inline int ask_policies(const struct packet *p, const struct passage *w, __u8 state)
+static __always_inline int ask_policies(struct __sk_buff *skb, const struct packet *p,
+					const struct passage *w, __u8 state)
 {
 	int r = GO_ON;
 
 	if (w->port[FROM])
-		r = ask_policy(p, w->port[FROM], POLICY_OUT, state);
+		r = ask_policy(skb, p, w->port[FROM], POLICY_OUT, state);
 	if (!r && w->port[TO])
-		r = ask_policy(p, w->port[TO], POLICY_IN, state);
+		r = ask_policy(skb, p, w->port[TO], POLICY_IN, state);
 	return r;
 }
 
@@ -423,7 +428,7 @@ static __always_inline int open_flow(struct __sk_buff *skb, const struct packet 
 	if (!may_begin(p, s))
 		return -SP_R_FLOW_INVALID;
 	tell(SP_STEP_FRESH, w->port[TO], 0, 0);
-	r = ask_policies(p, w, POLICY_NEW);
+	r = ask_policies(skb, p, w, POLICY_NEW);
 	if (r)
 		return r;
 	if (p->proto == PROTO_TCP)
@@ -472,7 +477,7 @@ __noinline int firewall(struct __sk_buff *skb, const struct frame *f, struct pac
 		return judge_fragment(p, w);
 	}
 	if (is_flowless(p))
-		return is_nd(p) ? GO_ON : ask_policies(p, w, POLICY_NEW);
+		return is_nd(p) ? GO_ON : ask_policies(skb, p, w, POLICY_NEW);
 	if (is_error(p)) {
 		r = judge_related(skb, p, w);
 		if (r)
@@ -481,7 +486,7 @@ __noinline int firewall(struct __sk_buff *skb, const struct frame *f, struct pac
 		__builtin_memset(p, 0, sizeof(*p));
 		if (read_packet(skb, f, p))
 			return -SP_R_BAD_HEADERS;
-		return ask_policies(p, w, POLICY_RELATED);
+		return ask_policies(skb, p, w, POLICY_RELATED);
 	}
 	if (!may_have_flow(p)) /* an ICMP message that asks nothing and answers nothing */
 		return -SP_R_FLOW_INVALID;
@@ -494,11 +499,12 @@ __noinline int firewall(struct __sk_buff *skb, const struct frame *f, struct pac
 /* --- what is no flow's --- */
 
 /* A group frame, at the port of a machine that sends it or would get a copy. It makes no flow. */
-__noinline int judge_copy(const struct packet *p, __u32 port, __u32 direction)
+__noinline int judge_copy(struct __sk_buff *skb, const struct packet *p, __u32 port,
+			  __u32 direction)
 {
 	if (!p)
 		return -SP_R_FLOW_INVALID;
-	return is_nd(p) ? GO_ON : ask_policy(p, port, direction, POLICY_GROUP);
+	return is_nd(p) ? GO_ON : ask_policy(skb, p, port, direction, POLICY_GROUP);
 }
 
 /* Has the packet P, on its way as W has it, a flow that is not over? It is looked up anew. */

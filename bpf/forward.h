@@ -67,6 +67,33 @@ static __always_inline int send(struct __sk_buff *skb, const struct sp_dst *d)
 	}
 }
 
+/*
+ * The way back to where a frame came from; NULL: there is none. That the daemon holds its sender to
+ * be asleep does not matter: it is awake.
+ */
+static __always_inline const struct sp_dst *find_source(const struct frame *f,
+							const struct sp_bind *bind)
+{
+	struct sp_fdb_key key = {.segment = bind->segment};
+	const struct sp_dst *d;
+
+	__builtin_memcpy(key.mac, f->src, SP_MAC_LEN);
+	d = bpf_map_lookup_elem(&fdb, &key);
+	if (!d || d->port != bind->port || (d->flags & SP_F_CLOSED))
+		return NULL;
+	return d;
+}
+
+/* To where the frame F came from, with what is in it now; a negative reason: it cannot be. */
+static __always_inline int hand_back(struct __sk_buff *skb, const struct frame *f,
+				     const struct sp_dst *d)
+{
+	if ((f->vid || d->vid) && !retag(skb, f->vid, d->vid))
+		return -SP_R_TAG_FAILED;
+	count_tx(d->port, skb->len);
+	return send(skb, d);
+}
+
 struct copies {
 	struct __sk_buff *skb;
 	const struct frame *f;
@@ -95,7 +122,7 @@ static __always_inline bool may_reach(struct copies *c, const struct sp_dst *d)
 	if (!c->read)
 		r = -read_packet(c->skb, c->f, c->p);
 	c->read = !r;
-	r = r ?: judge_copy(c->p, d->port, POLICY_IN);
+	r = r ?: judge_copy(c->skb, c->p, d->port, POLICY_IN);
 	c->refused = r ? -r : c->refused;
 	return !r;
 }

@@ -47,4 +47,17 @@ static __always_inline bool over_rate(__u32 port, __u32 len)
 	return false;
 }
 
+/* One more answer or event because of some port: is there a token left? sp_limit. */
+static __always_inline bool may_say(__u64 *next_ns, __u64 *withheld)
+{
+	__u64 now = bpf_ktime_get_ns(), next = *next_ns;
+
+	if (is_ahead(next, now, SP_SAY_BURST * SP_SAY_COST_NS)) {
+		__sync_fetch_and_add(withheld, 1);
+		return false;
+	}
+	take(next_ns, next, now, SP_SAY_COST_NS);
+	return true;
+}
+
 #endif

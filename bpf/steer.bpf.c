@@ -6,6 +6,7 @@
 #include "asleep.h"
 #include "forward.h"
 #include "police.h"
+#include "reject.h"
 #include "spoof.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -98,7 +99,7 @@ static __always_inline int steer_group(struct __sk_buff *skb, const struct frame
 	else if (may_ask(f))
 		r = answer(skb, f, bind, 0);
 	if (!reason && !r && self && is_ip(f))
-		r = judge_copy(p, bind->port, POLICY_OUT);
+		r = judge_copy(skb, p, bind->port, POLICY_OUT);
 	if (r > 0)
 		return r;
 	if (r < 0)
@@ -194,8 +195,10 @@ static __always_inline int depart(struct __sk_buff *skb, const struct frame *f,
 		return r;
 	if (!reason && d && (f->vid || d->vid) && !retag(skb, f->vid, d->vid))
 		reason = SP_R_TAG_FAILED;
-	if (reason || !d)
-		return refuse_bound(skb, f, bind, reason);
+	if (reason || !d) {
+		r = refuse_bound(skb, f, bind, reason);
+		return reason == SP_R_POLICY_REJECT ? reject(skb, f, bind) : r;
+	}
 	count_rx(bind->port, f->len);
 	count_tx(d->port, f->len);
 	return TC_ACT_OK;

@@ -664,6 +664,9 @@ struct sp_rule_counter {
  * to frames that were rejected, to who sent them; log events, of the machine whose rule it is. Both
  * are token buckets as in `police`.
  */
+#define SP_SAY_COST_NS 10000000ULL /* one in so long, on average */
+#define SP_SAY_BURST 50		   /* and so many at once */
+
 struct sp_limit {
 	__u64 reject_next_ns;
 	__u64 log_next_ns;

@@ -368,30 +368,30 @@ static __always_inline void fill_in(struct meeting *m, const struct sp_flow_side
 enum fit {
 	FITS,
 	TOO_OLD,   /* for its window: repeated, or overtaken; it tells nothing */
+	TOO_MUCH,  /* it overruns its window, by no more than the largest that was offered */
 	TOO_EARLY, /* its receiver cannot take it, or has not sent what it acknowledges */
 };
 
 /*
- * Rooij's four bounds. One segment may overrun the window, as senders do that were told of a
- * smaller one too late: nothing further would fit otherwise.
+ * Rooij's four bounds. A sender may be told too late that its window is smaller now: what is beyond
+ * by no more than its receiver has ever offered passes, or nothing behind it would fit any more.
  */
 static __always_inline enum fit judge_window(const struct numbers *n,
 					     const struct sp_flow_side *from,
 					     const struct sp_flow_side *to)
 {
 	__u32 slack = from->maxwin > MAX_ACK_WINDOW ? from->maxwin : MAX_ACK_WINDOW;
+	bool beyond = !seq_before(n->seq, from->maxend + 1);
+	bool fresh = seq_after(n->end, from->end - to->maxwin - 1);
+	bool ack_fresh = seq_after(n->sack, to->end - slack - 1);
 
-	if (!seq_before(n->seq, from->maxend + 1)) {
-		__u32 over = n->end - from->maxend + 1;
-
-		if (over > to->maxwin || !seq_before(from->end, from->maxend + 1))
-			return TOO_EARLY;
-	}
 	if (!seq_before(n->sack, to->end + 1))
 		return TOO_EARLY;
-	if (to->maxwin && !seq_after(n->end, from->end - to->maxwin - 1))
-		return TOO_OLD;
-	return seq_after(n->sack, to->end - slack - 1) ? FITS : TOO_OLD;
+	if (beyond && to->maxwin && fresh && ack_fresh && n->end - from->maxend + 1 <= to->maxwin)
+		return TOO_MUCH;
+	if (beyond)
+		return TOO_EARLY;
+	return (!to->maxwin || fresh) && ack_fresh ? FITS : TOO_OLD;
 }
 
 /* What is known of a sender after its segment. Its bits, changed. */
@@ -469,6 +469,10 @@ __noinline int judge_windows(struct sp_flow *f, struct meeting *m)
 		return FITS;
 	fill_in(m, from, to);
 	fit = judge_window(&m->n, from, to);
+	if (fit == TOO_MUCH) { /* its receiver may take it, and acknowledge it then */
+		from->end = m->n.end;
+		*own |= SP_SIDE_UNACKED;
+	}
 	if (fit != FITS)
 		return *own & SP_SIDE_LIBERAL ? FITS : fit;
 	if (!(m->flags & TCP_SYN)) /* RFC 7323, 2.2: that of a SYN is never scaled */
@@ -581,8 +585,9 @@ static __always_inline enum step judge_reset(const struct sp_flow *f, struct mee
 			return STEP_WINDOW;
 		m->new = m->old;
 	}
-	/* The answer to something that we let pass. */
-	if ((((m->word & SP_FLOW_BOTH) && last == SP_TCP_SYN) ||
+	/* The answer to something that we let pass; what acknowledges nothing is none. */
+	if (m->n.ack &&
+	    (((m->word & SP_FLOW_BOTH) && last == SP_TCP_SYN) ||
 	     (!assured && last == SP_TCP_ACK)) &&
 	    m->n.ack == f->last_end)
 		return STEP_TAKE;

@@ -385,11 +385,14 @@ static __always_inline enum fit judge_window(const struct numbers *n,
 	bool fresh = seq_after(n->end, from->end - to->maxwin - 1);
 	bool ack_fresh = seq_after(n->sack, to->end - slack - 1);
 
-	if (!seq_before(n->sack, to->end + 1))
-		return TOO_EARLY;
-	if (beyond && to->maxwin && fresh && ack_fresh && n->end - from->maxend + 1 <= to->maxwin)
-		return TOO_MUCH;
+	bool ack_known = seq_before(n->sack, to->end + 1);
+
 	if (beyond)
+		return to->maxwin && fresh && ack_fresh && ack_known &&
+				       n->end - from->maxend + 1 <= to->maxwin
+			       ? TOO_MUCH
+			       : TOO_EARLY;
+	if (!ack_known)
 		return TOO_EARLY;
 	return (!to->maxwin || fresh) && ack_fresh ? FITS : TOO_OLD;
 }
@@ -585,9 +588,8 @@ static __always_inline enum step judge_reset(const struct sp_flow *f, struct mee
 			return STEP_WINDOW;
 		m->new = m->old;
 	}
-	/* The answer to something that we let pass; what acknowledges nothing is none. */
-	if (m->n.ack &&
-	    (((m->word & SP_FLOW_BOTH) && last == SP_TCP_SYN) ||
+	/* The answer to something that we let pass. */
+	if ((((m->word & SP_FLOW_BOTH) && last == SP_TCP_SYN && !last_was_ours(m)) ||
 	     (!assured && last == SP_TCP_ACK)) &&
 	    m->n.ack == f->last_end)
 		return STEP_TAKE;

@@ -122,7 +122,7 @@ static size_t put_ip4(uint8_t *p, const struct talk_packet *k, size_t n)
 	memset(p, 0, IP4);
 	p[0] = 0x45;
 	put16(p + 2, (uint32_t)(IP4 + n));
-	put16(put16(p + 4, k->id), flags);
+	put16(put16(p + 4, k->id & 0xffff), flags);
 	p[8] = 64;
 	p[9] = k->proto;
 	inet_pton(AF_INET, talk_address[0][k->from], p + 12);

@@ -31,8 +31,8 @@ struct talk_packet {
 	int8_t quotes;		/* the packet that an ICMP error is about; -1: none */
 	uint16_t win, data;	/* data: bytes behind the upper layer's header */
 	uint16_t port[2];	/* of end 0, of end 1; ICMP: [0] is its identifier */
-	uint16_t id;		/* of the datagram */
 	uint16_t slice, slice_len; /* a fragment: which part of the upper layer; 0, 0: all of it */
+	uint32_t id; /* of the datagram */
 	uint32_t seq, ack;
 	uint32_t sack[TALK_SACK_BLOCKS][2];
 };

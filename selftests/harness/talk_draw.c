@@ -29,7 +29,7 @@ struct walk {
 	struct talk *t;
 	struct end end[2];
 	uint16_t port[2];
-	uint16_t id;
+	uint32_t id;
 };
 
 static bool once_in(uint32_t n)
@@ -416,7 +416,8 @@ static void step_fragments(struct walk *w)
 {
 	static const uint8_t protos[] = {17, 17, 1, 47};
 	uint8_t proto = protos[draw(sizeof(protos))];
-	uint16_t total, at = 0, id = ++w->id;
+	uint16_t total, at = 0;
+	uint32_t id = ++w->id;
 	uint8_t from = w->t->n == 0 ? w->t->caller : (uint8_t)draw(2);
 	struct talk_packet first;
 
@@ -482,7 +483,7 @@ static step_fn draw_kind(void)
 
 void talk_draw(struct talk *t, uint32_t number)
 {
-	struct walk w = {.t = t, .id = (uint16_t)draw(65536)};
+	struct walk w = {.t = t, .id = number * TALK_MAX};
 	unsigned int length = 3 + draw(TALK_MAX - 6);
 	step_fn step = draw_kind();
 

@@ -538,7 +538,7 @@ static __always_inline bool catch_up(struct sp_flow *f, struct meeting *m)
 	m->side[other_side(m)] = f->end[0] >> SP_END_LAST_SCALE_SHIFT;
 	if (f->end[1] & SP_END_LAST_SACK)
 		m->side[other_side(m)] |= SP_SIDE_SACK;
-	m->side[own_side(m)] = SP_NO_SCALE;
+	m->side[own_side(m)] = SP_NO_SCALE | (m->side[own_side(m)] & SP_SIDE_LIBERAL);
 	__builtin_memset(&f->side[own_side(m)], 0, sizeof(*caller));
 	return true;
 }

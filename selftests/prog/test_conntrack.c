@@ -40,6 +40,7 @@
 #define KERNEL "kernel"
 #define FLOWS (1U << 18)
 #define SHOWN 5 /* talks that differ, in full */
+#define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
@@ -296,7 +297,7 @@ static void forget(void)
 
 /*
  * Is it not sure, without a look at the flow, what numbers are those of the connection? It is where
- * each end has begun once, and nothing was altered, reset or dropped.
+ * each end has begun once, and nothing was altered, closed or dropped.
  */
 static bool is_out_of_line(const struct talk *t, const struct outcome *o, const struct talk_packet *q)
 {
@@ -307,7 +308,7 @@ static bool is_out_of_line(const struct talk *t, const struct outcome *o, const 
 
 		if (k->proto != 6)
 			continue;
-		if (k->how || (k->flags & TCP_RST) || !o->ours[i] ||
+		if (k->how || (k->flags & (TCP_RST | TCP_FIN)) || !o->ours[i] ||
 		    (k->flags & TCP_ACK && !k->ack) ||
 		    (k->flags & TCP_SYN && syn[k->from] && syn[k->from]->seq != k->seq))
 			return true;

@@ -108,8 +108,8 @@ static __always_inline __u8 sending_end(const struct packet *p)
 }
 
 /*
- * What stands for ports in a query of ICMP: who asked is part of it, so that two that ask each other
- * with the same identifier have a flow each.
+ * What stands for ports in a query of ICMP: who asked is part of it, so that two that ask each
+ * other with the same identifier have a flow each.
  */
 static __always_inline void icmp_ports(const struct packet *p, __u8 from, __be16 *port)
 {
@@ -289,9 +289,9 @@ static __always_inline enum sp_timeout state_timeout(__u32 word)
 }
 
 /*
- * Its time has run out on its owner's clock. If there is a machine at the other end as well, it lives
- * on while that one's clock stands, and as long again as it lives in its state when that one's goes
- * again: it is the owner's clock that has gone on meanwhile.
+ * Its time has run out on its owner's clock. If there is a machine at the other end as well, it
+ * lives on while that one's clock stands, and as long again as it lives in its state when that
+ * one's goes again: it is the owner's clock that has gone on meanwhile.
  */
 static __noinline bool may_end(const struct sp_flow *f, __u32 word)
 {
@@ -340,8 +340,8 @@ static __always_inline bool same_ends(const struct sp_flow *f, const struct pass
 
 /*
  * May be asked without the lock: one word says it all, and who writes it has the machine's port and
- * the key's address before him. The 0 of an epoch, one in 256, proves nothing: the daemon then takes
- * back all proofs, so that none is ever taken for one of a later round.
+ * the key's address before him. The 0 of an epoch, one in 256, proves nothing: the daemon then
+ * takes back all proofs, so that none is ever taken for one of a later round.
  */
 static __always_inline bool is_proven(const struct sp_flow *f, const struct passage *w)
 {

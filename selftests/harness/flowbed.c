@@ -123,8 +123,7 @@ enum sp_reason flowbed_reason(struct flowbed *b)
 	for (unsigned int i = 1; i < _SP_R_MAX; i++) {
 		struct sp_reason_count c;
 
-		if (!sp_reason_exists(i) ||
-		    dataplane_reason_get(b->dp, (enum sp_reason)i, &c) < 0)
+		if (!sp_reason_exists(i) || dataplane_reason_get(b->dp, (enum sp_reason)i, &c) < 0)
 			continue;
 		if (c.frames != b->drops[i])
 			why = (enum sp_reason)i;

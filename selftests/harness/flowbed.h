@@ -30,7 +30,8 @@ int flowbed_open(struct flowbed *b, uint32_t flows);
 void flowbed_close(struct flowbed *b);
 
 /* Begin the slot anew: no flows, other limits. */
-int flowbed_reset(struct flowbed *b, const struct dataplane_budget *budget, uint64_t pick_up_until_ns);
+int flowbed_reset(struct flowbed *b, const struct dataplane_budget *budget,
+		  uint64_t pick_up_until_ns);
 
 /*
  * The packet IP of N bytes from one end to the other: 0, it was sent on; 1: it was not; a negative

@@ -181,8 +181,9 @@ const char *talk_line(const struct talk *t, unsigned int i)
 			      k->flags & 8 ? 'P' : '.', k->seq, k->ack, k->win, k->data, k->scale,
 			      k->sack_permitted ? " sackOK" : "", k->n_sack, k->sack[0][1]);
 	else
-		n += snprintf(line + n, sizeof(line) - (size_t)n, " type %u code %u quotes %d len %u",
-			      k->type, k->code, k->quotes, k->data);
+		n += snprintf(line + n, sizeof(line) - (size_t)n,
+			      " type %u code %u quotes %d len %u", k->type, k->code, k->quotes,
+			      k->data);
 	snprintf(line + n, sizeof(line) - (size_t)n, " slice %u+%u%s how %x", k->slice,
 		 k->slice_len, k->more ? " more" : "", k->how);
 	return line;

@@ -74,11 +74,8 @@ static struct talk_packet *add(struct walk *w, uint8_t from, uint8_t proto)
 {
 	struct talk_packet *k = &w->t->packet[w->t->n++];
 
-	*k = (struct talk_packet){.from = from,
-				  .proto = proto,
-				  .quotes = -1,
-				  .scale = TALK_NO_SCALE,
-				  .id = ++w->id};
+	*k = (struct talk_packet){
+		.from = from, .proto = proto, .quotes = -1, .scale = TALK_NO_SCALE, .id = ++w->id};
 	memcpy(k->port, w->port, sizeof(k->port));
 	return k;
 }
@@ -162,10 +159,15 @@ static void add_sack(struct walk *w, struct talk_packet *k)
 
 static void alter(struct talk_packet *k)
 {
-	static const uint8_t flags[] = {
-		SYN,	   SYN | ACK, ACK,	 FIN | ACK,	  RST,	     RST | ACK,
-		PSH | ACK, ACK | URG, FIN,	 0,		  SYN | FIN, SYN | RST,
-		URG,	   PSH,	      SYN | PSH, FIN | RST | ACK, SYN | URG, FIN | PSH | ACK};
+	static const uint8_t flags[] = {SYN,	   SYN | ACK,
+					ACK,	   FIN | ACK,
+					RST,	   RST | ACK,
+					PSH | ACK, ACK | URG,
+					FIN,	   0,
+					SYN | FIN, SYN | RST,
+					URG,	   PSH,
+					SYN | PSH, FIN | RST | ACK,
+					SYN | URG, FIN | PSH | ACK};
 
 	k->how |= TALK_ALTERED;
 	switch (draw(9)) {
@@ -213,8 +215,10 @@ static void repeat(struct walk *w)
 
 static void quote(struct walk *w)
 {
-	static const uint8_t four[][2] = {{3, 0}, {3, 1}, {3, 3}, {3, 4}, {11, 0}, {12, 0}, {3, 13}, {4, 0}};
-	static const uint8_t six[][2] = {{1, 0}, {1, 4}, {2, 0}, {3, 0}, {3, 1}, {4, 0}, {1, 3}, {4, 1}};
+	static const uint8_t four[][2] = {{3, 0},  {3, 1},  {3, 3},  {3, 4},
+					  {11, 0}, {12, 0}, {3, 13}, {4, 0}};
+	static const uint8_t six[][2] = {{1, 0}, {1, 4}, {2, 0}, {3, 0},
+					 {3, 1}, {4, 0}, {1, 3}, {4, 1}};
 	int8_t about = (int8_t)draw(w->t->n);
 	const struct talk_packet *q = &w->t->packet[about];
 	const uint8_t *what = (w->t->six ? six : four)[draw(8)];
@@ -341,7 +345,8 @@ static void connected(struct walk *w)
 		went(w, say(w, from, ACK, 0), false);
 		break;
 	default:
-		went(w, say(w, from, ACK | (once_in(2) ? PSH : 0), (uint16_t)(1 + draw(MSS))), once_in(8));
+		went(w, say(w, from, ACK | (once_in(2) ? PSH : 0), (uint16_t)(1 + draw(MSS))),
+		     once_in(8));
 		break;
 	}
 }
@@ -473,12 +478,12 @@ static step_fn draw_kind(void)
 {
 	uint32_t n = draw(20);
 
-	return n < 14 ? step_tcp
-	     : n < 16 ? step_plain_udp
-	     : n < 18 ? step_icmp
-	     : n < 19 ? step_fragments
-	     : once_in(2) ? step_udplite
-			  : step_other;
+	return n < 14	    ? step_tcp
+	       : n < 16	    ? step_plain_udp
+	       : n < 18	    ? step_icmp
+	       : n < 19	    ? step_fragments
+	       : once_in(2) ? step_udplite
+			    : step_other;
 }
 
 void talk_draw(struct talk *t, uint32_t number)

@@ -179,7 +179,8 @@ static bool is_of_talk(const uint8_t *ip, ssize_t n, const uint8_t *sent)
 			       : n >= 40 && memcmp(ip + 8, sent + 8, 32) == 0;
 }
 
-/* How many packets of up to MAX come out of the other device. All of it happens inside the write. */
+/* How many packets of up to MAX come out of the other device. All of it happens inside the write.
+ */
 static int send_kernel(uint8_t from, const uint8_t *ip, size_t n, int max)
 {
 	uint8_t got[TALK_BYTES];
@@ -221,7 +222,8 @@ static int tell_flow(const struct dataplane_flow *d, void *arg)
 
 static void tell_ours(void)
 {
-	for (uint32_t i = 0; dataplane_each_flow(bed.dp, FLOWBED_SLOT, i, tell_flow, NULL) == 0; i++)
+	for (uint32_t i = 0; dataplane_each_flow(bed.dp, FLOWBED_SLOT, i, tell_flow, NULL) == 0;
+	     i++)
 		;
 }
 
@@ -254,7 +256,8 @@ static void hold(const struct talk *t, uint32_t number, struct outcome *o)
 		uint8_t ip[TALK_BYTES];
 		size_t n = talk_bytes(t, i, ip);
 		int out = send_kernel(k->from, ip, n, k->slice_len ? TALK_MAX : 1);
-		int r = flowbed_send(&bed, end_of(k->from, number), end_of(!k->from, number), ip, n);
+		int r = flowbed_send(&bed, end_of(k->from, number), end_of(!k->from, number), ip,
+				     n);
 
 		assert_true(r >= 0);
 		if (getenv("SP_TALKS_ONE")) {
@@ -299,7 +302,8 @@ static void forget(void)
  * Is it not sure, without a look at the flow, what numbers are those of the connection? It is where
  * each end has begun once, and nothing was altered, closed or dropped.
  */
-static bool is_out_of_line(const struct talk *t, const struct outcome *o, const struct talk_packet *q)
+static bool is_out_of_line(const struct talk *t, const struct outcome *o,
+			   const struct talk_packet *q)
 {
 	const struct talk_packet *syn[2] = {NULL, NULL};
 
@@ -328,11 +332,29 @@ static bool is_error_off(const struct talk *t, const struct outcome *o)
 		is_out_of_line(t, o, &t->packet[k->quotes]));
 }
 
+/*
+ * docs/flows.md: who picks up a connection knows of one side only, and compares nothing with the
+ * other; nf_conntrack compares with a zero, which what acknowledges a number just below it passes.
+ */
+static bool is_near_zero(const struct talk *t, const struct outcome *o)
+{
+	const struct talk_packet *k = &t->packet[o->differs];
+
+	if (!pick_up_until_ns || !(k->flags & TCP_RST) || !o->ours[o->differs])
+		return false;
+	for (int i = 0; i < o->differs; i++)
+		if (t->packet[i].proto == 6 && -t->packet[i].ack <= 66000 &&
+		    (t->packet[i].flags & (TCP_ACK | TCP_SYN)) == TCP_ACK)
+			return true;
+	return false;
+}
+
 static const struct difference {
 	const char *name;
 	bool (*is)(const struct talk *t, const struct outcome *o);
 } differences[] = {
 	{"the quoted segment was not on its way", is_error_off},
+	{"picked up by an acknowledgement of nearly zero", is_near_zero},
 };
 
 static unsigned int counted[SP_ARRAY_SIZE(differences)];
@@ -355,6 +377,7 @@ static uint32_t compare(uint32_t first, uint32_t n)
 	uint32_t seed = number_of("SP_TALKS_SEED", SEED), unknown = 0, packets = 0, passed = 0;
 	struct timespec a, b;
 
+	memset(counted, 0, sizeof(counted));
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	for (uint32_t i = first; i < first + n; i++) {
 		struct talk t;
@@ -400,8 +423,8 @@ static void test_strict(void **state)
 	const char *one = getenv("SP_TALKS_ONE");
 
 	set_loose(false, false);
-	assert_int_equal(compare(number_of("SP_TALKS_ONE", 0), one ? 1 : number_of("SP_TALKS", TALKS)),
-			 0);
+	assert_int_equal(
+		compare(number_of("SP_TALKS_ONE", 0), one ? 1 : number_of("SP_TALKS", TALKS)), 0);
 }
 
 /* While machines that ran before us are taken over: connections are picked up in their middle. */
@@ -456,6 +479,10 @@ int main(void)
 
 	if (geteuid() != 0) {
 		puts("1..0 # SKIP needs root");
+		return 0;
+	}
+	if (access("/usr/sbin/nft", X_OK) < 0) {
+		puts("1..0 # SKIP there is no nft to compare with");
 		return 0;
 	}
 	return cmocka_run_group_tests_name("conntrack", tests, setup, teardown);

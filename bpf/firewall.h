@@ -79,7 +79,7 @@ static __always_inline bool is_flowless(const struct packet *p)
 
 static __always_inline bool may_have_flow(const struct packet *p)
 {
-	return !(p->fragment & FRAGMENT_LATER) && (!is_icmp(p) || icmp_has_flow(p));
+	return !(p->fragment & FRAGMENT_LATER) && (!is_icmp(p) || icmp_has_id(p));
 }
 
 /* The flow of P, if there is one. */

@@ -76,7 +76,7 @@ static __always_inline bool icmp_is_request(const struct packet *p)
 	return p->icmp_type == 8 || p->icmp_type == 13 || p->icmp_type == 15 || p->icmp_type == 17;
 }
 
-/* The type of the request that it is, or answers; only of what has a flow (icmp_has_flow). */
+/* The type of the request that it is, or answers; only of what has a flow (icmp_has_id). */
 static __always_inline __u8 icmp_request_type(const struct packet *p)
 {
 	if (p->version == 6)
@@ -89,11 +89,6 @@ static __always_inline __u8 icmp_request_type(const struct packet *p)
 static __always_inline bool is_icmp(const struct packet *p)
 {
 	return p->proto == (p->version == 6 ? PROTO_ICMP6 : PROTO_ICMP);
-}
-
-static __always_inline bool icmp_has_flow(const struct packet *p)
-{
-	return icmp_has_id(p) || (p->version == 6 && (p->icmp_type == 139 || p->icmp_type == 140));
 }
 
 /* Which end of the key is it that sent P? */

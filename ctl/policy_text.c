@@ -134,8 +134,8 @@ static json_t *new_mistakes(const struct policy_text *t)
 }
 
 /* COLUMN 0: of the line as a whole; LINE 0: of the text. */
-static void note(const struct ctl *ctl, json_t *doc, const struct policy_text *t, unsigned int line,
-		 unsigned int column, const char *words)
+static void note(json_t *doc, const struct policy_text *t, unsigned int line, unsigned int column,
+		 const char *words)
 {
 	_cleanup_free_
 	char *safe = text_escape(words);
@@ -143,8 +143,6 @@ static void note(const struct ctl *ctl, json_t *doc, const struct policy_text *t
 	json_array_append_new(json_object_get(doc, "mistakes"),
 			      json_pack("{s:i, s:i, s:s}", "line", (int)line, "column", (int)column,
 					"message", safe));
-	if (ctl->json)
-		return;
 	if (column)
 		text_line(stderr, "%s:%u:%u: %s", t->name, line, column, words);
 	else if (line)
@@ -170,13 +168,13 @@ int policy_text_parse(const struct ctl *ctl, const struct policy_text *t, struct
 	int r = policy_parse(t->text, t->size, &p, &e);
 
 	for (size_t i = 0; r == -EINVAL && i < e.n; i++)
-		note(ctl, doc, t, e.v[i].line, e.v[i].column, e.v[i].text);
-	if (r == -EINVAL && e.more && !ctl->json)
+		note(doc, t, e.v[i].line, e.v[i].column, e.v[i].text);
+	if (r == -EINVAL && e.more)
 		text_line(stderr, "%s: and more mistakes", t->name);
 	if (r == 0) {
 		r = policy_compile(p, 0, policy_digest(t->text, t->size), &rows, error);
 		if (r < 0 && r != -ENOMEM)
-			note(ctl, doc, t, 0, 0, error);
+			note(doc, t, 0, 0, error);
 	}
 	if (r == -ENOMEM)
 		text_oom();
@@ -187,7 +185,6 @@ int policy_text_parse(const struct ctl *ctl, const struct policy_text *t, struct
 }
 
 struct test {
-	const struct ctl *ctl;
 	const struct policy_text *text;
 	json_t *doc;
 };
@@ -196,13 +193,13 @@ static void unmet(unsigned int line, const char *sentence, void *arg)
 {
 	struct test *x = arg;
 
-	note(x->ctl, x->doc, x->text, line, 0, sentence);
+	note(x->doc, x->text, line, 0, sentence);
 }
 
 int policy_text_test(const struct ctl *ctl, const struct policy_text *t, const struct policy *p)
 {
 	_cleanup_json_ json_t *doc = new_mistakes(t);
-	struct test x = {ctl, t, doc};
+	struct test x = {t, doc};
 
 	return policy_test(p, unmet, &x) == 0 ? CTL_OK : end_mistakes(ctl, doc);
 }

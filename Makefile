@@ -31,8 +31,9 @@ endif
 
 LIB_SRC    := $(wildcard lib/*.c)
 LOADER_SRC := $(filter-out loader/main.c,$(wildcard loader/*.c loader/*/*.c))
-# What the command shares with the daemon: the store itself, and the configuration that names it.
-STORE_SRC  := $(wildcard loader/store/*.c loader/config*.c) loader/log.c loader/request.c \
+# What the command shares with the daemon: the store itself, the configuration that names it, and the
+# language of policies.
+STORE_SRC  := $(wildcard loader/store/*.c loader/config*.c loader/policy/*.c) loader/log.c loader/request.c \
 	loader/machine/ladder.c
 CTL_SRC    := $(wildcard ctl/*.c)
 HOOKS      := sallyport-auth sallyport-connect sallyport-disconnect sallyport-learn-address

@@ -86,6 +86,7 @@ static const struct config_key keys[] = {
 	K("machines", "burst-bytes", KEY_SIZE, machine_burst_bytes, 0, 10000000000ULL),
 	K("machines", "rate-frames", KEY_SIZE, machine_rate_frames, 0, 1000000000ULL),
 	K("machines", "burst-frames", KEY_SIZE, machine_burst_frames, 0, 1000000000ULL),
+	K("firewall", "default-policy", KEY_PATH, default_policy, 1, 1023),
 	K("metrics", "listen", KEY_LISTEN, metrics_listen, 0, 0),
 	I("tap", KEY_TAP, tap, 1, 15),
 	I("mode", KEY_MODE, vlan_mode, 0, 0),
@@ -177,7 +178,7 @@ static void enter_section(struct config_parser *p, const char *section)
 	else if (!is_section(section))
 		config_mistake(p, p->line,
 			       "[%s]: expected [daemon], [store], [dataplane], [session], "
-			       "[machines], [metrics] or [instance NAME]",
+			       "[machines], [firewall], [metrics] or [instance NAME]",
 			       section);
 }
 
@@ -327,6 +328,7 @@ static void check_whole(struct config_parser *p)
 
 	check_instance(p);
 	config_check_store(p);
+	config_check_policy(p);
 	if (c->n_instances == 0)
 		config_mistake(p, p->line, "expected at least one [instance NAME]");
 	if (!c->path || !c->socket || !c->store_path || !c->bpffs || !c->pin_dir || !c->virt_uri ||
@@ -403,6 +405,8 @@ void config_free(struct config *c)
 	free(c->accel);
 	free(c->ladder);
 	free(c->metrics_listen);
+	free(c->default_policy);
+	free(c->default_rules);
 	free(c);
 }
 

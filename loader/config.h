@@ -77,6 +77,9 @@ struct config {
 	uint32_t user_max_machines, user_max_memory_mib, user_max_vcpus; /* max-user-*= */
 	uint64_t machine_rate_bytes, machine_burst_bytes; /* rate-*=, burst-*=: what one may send */
 	uint64_t machine_rate_frames, machine_burst_frames;
+	/* [firewall] */
+	char *default_policy; /* default-policy=: the file; NULL: policy_builtin */
+	char *default_rules;  /* what it says; checked */
 	/* [metrics] */
 	char *metrics_listen; /* listen=: a loopback address (loader/trace/http.h); NULL: none */
 

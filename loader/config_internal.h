@@ -65,6 +65,9 @@ unsigned int config_line_of(const struct config_parser *p, const char *section, 
 void config_check_store(struct config_parser *p);
 void config_free_store(struct config *c);
 
+/* Read the host's policy; each mistake in it is one of the configuration. */
+void config_check_policy(struct config_parser *p);
+
 bool config_find_group(const char *name, uint32_t *ret);
 
 #endif

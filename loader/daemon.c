@@ -157,19 +157,39 @@ static int make_workload(const struct store_workload *row, void *arg)
 	return workload_new(arg, row, NULL);
 }
 
-/* One that cannot be taken over is said, and stops nothing else. */
 static int make_machine(const struct store_machine *row, void *arg)
 {
-	struct machine *m;
-	int r = machine_new(arg, row, &m);
+	return machine_new(arg, row, NULL);
+}
 
-	if (r < 0)
-		return r;
-	r = machine_port_adopt(m);
-	if (r < 0)
-		log_event(LOG_ERR, "a machine's port could not be taken over", "USER", row->user,
-			  "MACHINE", row->name, "ERROR", strerror(-r), NULL);
-	return 0;
+static int note_rules(const struct store_rules *rules, void *arg)
+{
+	struct machine *m = machine_find_id(arg, rules->machine_id);
+
+	return m ? rules_note(m, rules) : 0;
+}
+
+/* One that cannot be taken over is said, and stops nothing else. */
+static void adopt_machines(struct daemon *d)
+{
+	for (struct machine *m = d->machines; m; m = m->hh_id.next) {
+		int r = machine_port_adopt(m);
+
+		if (r < 0)
+			log_event(LOG_ERR, "a machine's port could not be taken over", "USER",
+				  m->row.user, "MACHINE", m->row.name, "ERROR", strerror(-r), NULL);
+	}
+}
+
+static int make_machines(struct daemon *d)
+{
+	int r = store_machine_each(d->store, make_machine, d);
+
+	r = r ?: store_rules_each(d->store, note_rules, d);
+	r = r ?: rules_default_adopt(d);
+	if (r == 0)
+		adopt_machines(d);
+	return r;
 }
 
 static void on_link(const struct link_info *info, bool gone, void *arg)
@@ -242,7 +262,7 @@ static int restore(struct daemon *d)
 	r = r ?: make_instances(d);
 	r = r ?: workload_watch(d);
 	r = r < 0 ? r : store_workload_each(d->store, make_workload, d);
-	r = r ?: store_machine_each(d->store, make_machine, d);
+	r = r ?: make_machines(d);
 	r = r ?: read_limits(d);
 	return r ?: reconcile(d);
 }

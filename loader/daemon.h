@@ -27,6 +27,7 @@ struct machine_console;
 struct metrics;
 struct monitor;
 struct presence;
+struct rules_change;
 struct segment;
 struct session;
 struct traces;
@@ -68,9 +69,11 @@ struct daemon {
 	struct machine *machines, *machines_by_uuid, *machines_by_mac, *machines_by_port;
 	struct machine *machine_devices; /* by the MAC of the tap */
 	sd_event_source *notice_source;
-	struct machine_console *consoles; /* list, utlist */
-	struct held_request *held;	  /* list, utlist: until libvirt is settled */
-	size_t n_orphans;		  /* domains with our mark and no row */
+	struct machine_console *consoles;   /* list, utlist */
+	struct held_request *held;	    /* list, utlist: until libvirt is settled */
+	size_t n_orphans;		    /* domains with our mark and no row */
+	struct rules_change *rules_changes; /* list, utlist: whose text is not whole yet */
+	bool default_busy;		    /* the host's policy is on its way into force */
 
 	/*
 	 * At start, while what is pinned is taken over: a flood list is written when all of its

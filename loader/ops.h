@@ -39,6 +39,10 @@ void op_machine_discard(void *context, void *request, const json_t *args);
 void op_machine_console(void *context, void *request, const json_t *args);
 void op_machine_input(void *context, void *request, const json_t *args);
 
+void op_policy_show(void *context, void *request, const json_t *args);
+void op_policy_set(void *context, void *request, const json_t *args);
+void op_policy_put(void *context, void *request, const json_t *args);
+
 void op_session_list(void *context, void *request, const json_t *args);
 void op_session_kill(void *context, void *request, const json_t *args);
 void op_status(void *context, void *request, const json_t *args);

@@ -340,7 +340,7 @@ static int drop_port(uint32_t ifindex, const struct sp_port *port, void *arg)
 int reconcile(struct daemon *d)
 {
 	struct doomed x = {.daemon = d};
-	int r = adopt_sessions(d);
+	int r = adopt_sessions(d), strays;
 
 	r = r ?: dataplane_each_binding(d->dp, adopt_binding, d);
 	end_older(d);
@@ -352,9 +352,11 @@ int reconcile(struct daemon *d)
 	r = r ?: dataplane_each_flood(d->dp, drop_flood, &x);
 	r = r ?: dataplane_each_address(d->dp, drop_address, &x);
 	r = r ?: dataplane_each_port(d->dp, drop_port, &x);
+	strays = r < 0 ? r : rules_drop_strays(d);
+	r = strays < 0 ? strays : r;
 	portnum_release(d->portnums);
 	log_printf(LOG_INFO,
 		   "reconciled: %u sessions adopted, %u entries that belonged to nobody removed",
-		   d->n_sessions, x.n);
+		   d->n_sessions, x.n + (unsigned int)(strays > 0 ? strays : 0));
 	return r;
 }

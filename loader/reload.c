@@ -128,6 +128,8 @@ static void warn_restart(const struct config *a, const struct config *b)
 static void apply(struct daemon *d, struct config *next)
 {
 	struct config *old = d->config;
+	_cleanup_free_
+	char *rules = strdup(rules_default(d));
 	bool listens = same_text(old->metrics_listen, next->metrics_listen) && !d->http_error;
 
 	warn_restart(old, next);
@@ -138,6 +140,8 @@ static void apply(struct daemon *d, struct config *next)
 	add_instances(d);
 	session_set_rates(d);
 	machine_reload_all(d);
+	if (rules)
+		rules_default_changed(d, rules);
 	if (!listens) {
 		d->http = http_free(d->http);
 		daemon_open_http(d);

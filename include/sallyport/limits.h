@@ -46,6 +46,9 @@
 #define SP_XML_MAX (1 << 20) /* a domain's description */
 #define SP_PATH_MAX 1024     /* a file of libvirt's host */
 
+/* A machine's firewall policy as text, in bytes without a NUL. */
+#define SP_POLICY_MAX (256 * 1024)
+
 /* Defaults of the configuration file. */
 #define SP_DEF_BINDINGS 262144 /* entries in `bindings` and in `fdb` */
 #define SP_PORTS_MAX 1048576   /* port numbers are below */

@@ -165,6 +165,7 @@ void machine_free(struct machine *m)
 	struct presence *p = m->owner;
 
 	machine_drop_parked(m);
+	rules_free(m);
 	sd_event_source_disable_unref(m->timer);
 	while (m->member.bindings) {
 		struct binding *b = m->member.bindings;

@@ -12,6 +12,7 @@
  *       programs: before, nothing passes;
  *   M2  frames go to the tap only while a guest runs behind it; before, they are parked or dropped;
  *   M3  the tap is removed only when libvirt says that the domain is off.
+ * M4 and M5, of its firewall, are in rules.h.
  */
 #ifndef SALLYPORT_LOADER_MACHINE_MACHINE_H
 #define SALLYPORT_LOADER_MACHINE_MACHINE_H
@@ -26,6 +27,7 @@
 #include "ladder.h"
 #include "link.h"
 #include "presence.h"
+#include "rules.h"
 #include "segment.h"
 #include "store/store.h"
 #include "virt/virt.h"
@@ -109,8 +111,9 @@ struct machine {
 	struct link_info link; /* of the tap; ifindex 0: there is none */
 	unsigned int queues;   /* of its interface, as described; 0: not known yet */
 	struct member member;
-	bool joined; /* the segment knows it */
-	bool spoke;  /* a frame of it was seen since it was started */
+	bool joined;		    /* the segment knows it */
+	struct machine_rules rules; /* the firewall at it */
+	bool spoke;		    /* a frame of it was seen since it was started */
 	struct parked_frame *parked, **parked_tail;
 	unsigned int n_parked;
 	uint64_t n_replayed, n_expired;
@@ -205,7 +208,8 @@ size_t machine_virt_orphans(const struct daemon *d);
 int machine_port_adopt(struct machine *m);
 /*
  * M1: tap and binding, for a domain that is about to start; the programs come behind it. -EAGAIN:
- * one that is going is not gone yet. machine_on_tap tells the end.
+ * one that is going is not gone yet, or the policy is on its way (M4). machine_on_tap, or
+ * machine_advance, comes when it is done.
  */
 int machine_port_raise(struct machine *m);
 /* Bring the port in line with what the machine is: joined or not, asleep or not, tap or not. */

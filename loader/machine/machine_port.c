@@ -198,7 +198,7 @@ static void give_number(struct machine *m)
 		return;
 	HASH_DELETE(hh_port, d->machines_by_port, m);
 	metrics_port_gone(d->metrics, SP_PORT_MACHINE, m->member.dst.port);
-	portnum_put(d->portnums, m->member.dst.port);
+	rules_leave(m, m->member.dst.port);
 	m->member.dst.port = 0;
 }
 
@@ -246,6 +246,9 @@ static int join(struct machine *m)
 	struct member *p = &m->member;
 	int r = take_number(m);
 
+	r = r ?: rules_ready(m); /* M4 */
+	if (r == -EAGAIN)
+		return r;
 	r = r ?: begin_port(m);
 	if (r < 0) {
 		give_number(m);
@@ -271,11 +274,11 @@ static int join(struct machine *m)
 
 static void leave(struct machine *m)
 {
-	if (!m->joined)
-		return;
-	machine_drop_parked(m);
-	machine_clear_addresses(m);
-	segment_leave(m->daemon, &m->member);
+	if (m->joined) {
+		machine_drop_parked(m);
+		machine_clear_addresses(m);
+		segment_leave(m->daemon, &m->member);
+	}
 	m->joined = false;
 	give_number(m);
 }
@@ -340,8 +343,10 @@ int machine_port_sync(struct machine *m)
 
 	if (member && !m->joined)
 		r = join(m);
-	else if (!member && m->joined)
-		leave(m);
+	else if (!member && (m->joined || m->want != LEVEL_RUN))
+		leave(m); /* one that is to start, and whose policy is on its way, keeps its number */
+	if (r == -EAGAIN)
+		r = 0; /* its policy is on its way: machine_advance comes back to it */
 	if (!up && m->tap != TAP_NONE) {
 		dst = wanted_dst(m);
 		dst.ifindex = 0;
@@ -401,6 +406,7 @@ int machine_port_adopt(struct machine *m)
 		r = 0;
 	m->spoke = true;
 	m->tap = TAP_READY; /* `ports` is written last, and the links were renewed */
+	r = r ?: rules_adopt(m);
 	r = r ?: segment_join(d, &m->member);
 	m->joined = r == 0;
 	r = r ?: segment_bind(d, &m->member, m->row.mac, 0);

@@ -66,6 +66,8 @@ static const char *reason(const struct machine *m)
 {
 	if (m->refusal)
 		return m->refusal;
+	if (m->rules.trouble)
+		return m->rules.trouble;
 	if (m->trouble)
 		return m->trouble;
 	if (m->info.state == VIRT_ABSENT)

@@ -13,10 +13,11 @@
 #include <stdint.h>
 
 #include "sallyport/abi.h"
+#include "sallyport/limits.h"
 
 /* Bounds of a text, and of what is in it. Each is an error with words. */
-#define POLICY_TEXT_MAX (256 * 1024) /* bytes */
-#define POLICY_LINE_MAX 2048	     /* bytes of a line */
+#define POLICY_TEXT_MAX SP_POLICY_MAX /* bytes */
+#define POLICY_LINE_MAX 2048	      /* bytes of a line */
 #define POLICY_RULES_MAX SP_RULES_MAX
 #define POLICY_SETS_MAX 256
 #define POLICY_PREFIXES_MAX 16384 /* of all sets together */

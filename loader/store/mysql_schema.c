@@ -76,6 +76,10 @@ static const struct mysql_table tables[] = {
 	       "CONSTRAINT machine_user FOREIGN KEY (user_id) REFERENCES user (user_id)",
 	       "CONSTRAINT machine_pinned CHECK (pinned IN (0, 1))",
 	       "CONSTRAINT machine_held CHECK (held IN (0, 1))")},
+	{"policy",
+	 PARTS("machine_id INT UNSIGNED NOT NULL", "generation BIGINT NOT NULL", "text MEDIUMBLOB",
+	       "PRIMARY KEY (machine_id)", CASCADE("policy_of_machine", "machine_id", "machine"),
+	       "CONSTRAINT policy_generation CHECK (generation > 0)")},
 	{"session",
 	 PARTS("id BIGINT NOT NULL AUTO_INCREMENT", "server_id INT UNSIGNED NOT NULL",
 	       "user_id INT UNSIGNED NOT NULL", "instance VARBINARY(31) NOT NULL",
@@ -118,8 +122,17 @@ static const char view[] =
 		   "ORDER BY m.mac_addr SEPARATOR ' ') FROM mac m WHERE m.user_id = u.user_id AND "
 		   "m.session_id IS NOT NULL), u.ip_addr FROM user u";
 
+/* As version 4 had it, whatever becomes of `tables` later. */
+static const char *const *const steps[] = {
+	PARTS("CREATE TABLE policy (machine_id INT UNSIGNED NOT NULL, generation BIGINT NOT NULL, "
+	      "text MEDIUMBLOB, PRIMARY KEY (machine_id), " CASCADE(
+		      "policy_of_machine", "machine_id",
+		      "machine") ", CONSTRAINT policy_generation CHECK (generation > 0)) ENGINE = "
+				 "InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+};
+
 const struct mysql_schema mysql_schema = {
-	.first = 3, .last = STORE_SCHEMA_VERSION, .tables = tables, .view = view};
+	.first = 3, .last = STORE_SCHEMA_VERSION, .steps = steps, .tables = tables, .view = view};
 
 /* --- which version is it? --- */
 
@@ -344,10 +357,12 @@ int mysql_schema_migrate(struct mysql_store *s, const struct mysql_schema *schem
 
 		for (; r == 0 && *sql; sql++)
 			r = run_again(s, *sql);
-		r = r ?: set_version(s, v + 1);
+		if (v + 1 < schema->last)
+			r = r ?: set_version(s, v + 1);
 	}
 	store_enter(&s->base);
-	r = r ?: mysql_compare(s, schema);
+	r = r ?: mysql_compare(s, schema); /* a table that was there may not be ours */
+	r = r ?: set_version(s, schema->last);
 	if (r == 0)
 		*ret_from = version;
 	return r;

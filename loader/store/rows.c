@@ -69,6 +69,12 @@ const struct table_info store_tables[] = {
 		 INT("idle_s", STORE_DEFAULT, INT32_MAX), INT("min_up_s", STORE_DEFAULT, INT32_MAX),
 		 TEXT("addresses", SP_ADDRESSES_MAX), INT("pinned", 0, 1),
 		 INT("want", 0, UINT8_MAX), INT("held", 0, 1))},
+	{"policy", true, false,
+	 "SELECT machine_id, generation, text FROM policy" PAGE("machine_id"),
+	 "INSERT INTO policy (machine_id, generation, text) VALUES (?, ?, ?)",
+	 "SELECT count(*) FROM policy",
+	 COLUMNS(INT("machine_id", 1, UINT32_MAX), INT("generation", 1, INT64_MAX),
+		 {"text", COLUMN_TEXT, 0, SP_POLICY_MAX, true})},
 	{"session", true, true,
 	 "SELECT id, server_id, user_id, instance, common_name, trusted_ip, trusted_port, "
 	 "time_unix, daemon_pid, vid, address_index, started, ended FROM session" PAGE("id"),

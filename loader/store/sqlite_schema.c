@@ -180,4 +180,11 @@ const char *const store_schema[STORE_SCHEMA_VERSION] = {
 	" substr(h, 11, 2)) AS text FROM (SELECT hex(m.mac_addr) AS h FROM mac m"
 	" WHERE m.user_id = u.user_id AND m.session_id IS NOT NULL) ORDER BY text)) AS mac_addr,"
 	" u.ip_addr FROM user u;",
+
+	/* 4: the firewall of each machine. */
+	"CREATE TABLE policy ("
+	" machine_id INTEGER PRIMARY KEY REFERENCES machine (id) ON DELETE CASCADE,"
+	" generation INTEGER NOT NULL CHECK (generation > 0),"
+	" text TEXT"
+	") STRICT;",
 };

@@ -277,6 +277,26 @@ int store_machine_each(struct store *s, int (*cb)(const struct store_machine *m,
 	return machine_each(s, cb, arg);
 }
 
+int store_rules_get(struct store *s, uint32_t machine_id, uint64_t *ret_generation, char **ret_text)
+{
+	store_enter(s);
+	return rules_get(s, machine_id, ret_generation, ret_text);
+}
+
+int store_rules_set(struct store *s, uint32_t machine_id, const char *text, uint64_t expected,
+		    uint64_t *ret_generation)
+{
+	store_enter(s);
+	return rules_set(s, machine_id, text, expected, ret_generation);
+}
+
+int store_rules_each(struct store *s, int (*cb)(const struct store_rules *rules, void *arg),
+		     void *arg)
+{
+	store_enter(s);
+	return rules_each(s, cb, arg);
+}
+
 /* --- sessions and MACs --- */
 
 int store_session_begin(struct store *s, struct store_session *session, uint32_t max_sessions)

@@ -27,7 +27,7 @@
 
 struct store;
 
-#define STORE_VERSION 3 /* of the schema */
+#define STORE_VERSION 4 /* of the schema */
 
 #define STORE_HASH_MAX 384 /* crypt(5): CRYPT_OUTPUT_SIZE */
 
@@ -293,6 +293,30 @@ int store_machine_delete(struct store *s, const char *user, const char *name);
 /* Of this server. */
 int store_machine_each(struct store *s, int (*cb)(const struct store_machine *m, void *arg),
 		       void *arg);
+
+/*
+ * The firewall policy of a machine, by its id: a text, checked by whoever writes it. The generation
+ * counts its changes, also when the text is taken away: none is given twice while the machine is.
+ */
+struct store_rules {
+	uint32_t machine_id;
+	uint64_t generation; /* 0: there never was one */
+	const char *text;    /* NULL: the host's default */
+};
+#define STORE_ANY_GENERATION UINT64_MAX
+/* *ret_text: to be freed, or NULL. 0 also where there never was one: generation 0. */
+int store_rules_get(struct store *s, uint32_t machine_id, uint64_t *ret_generation,
+		    char **ret_text);
+/*
+ * TEXT NULL: none any more. EXPECTED: the generation that it replaces. -ESTALE: it is another by
+ * now. -ENOENT: there is no such machine; -EXDEV: another server has it. -EINVAL: above
+ * SP_POLICY_MAX.
+ */
+int store_rules_set(struct store *s, uint32_t machine_id, const char *text, uint64_t expected,
+		    uint64_t *ret_generation);
+/* Of this server's machines. RULES are valid during the call only. */
+int store_rules_each(struct store *s, int (*cb)(const struct store_rules *rules, void *arg),
+		     void *arg);
 
 /*
  * Claim MAC in SCOPE for a live session: from now on no other server's session can have it there.

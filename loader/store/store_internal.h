@@ -84,6 +84,11 @@ int machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held);
 int machine_delete(struct store *s, const char *user, const char *name);
 int machine_each(struct store *s, int (*cb)(const struct store_machine *m, void *arg), void *arg);
 
+int rules_get(struct store *s, uint32_t machine_id, uint64_t *ret_generation, char **ret_text);
+int rules_set(struct store *s, uint32_t machine_id, const char *text, uint64_t expected,
+	      uint64_t *ret_generation);
+int rules_each(struct store *s, int (*cb)(const struct store_rules *rules, void *arg), void *arg);
+
 int session_begin(struct store *s, struct store_session *session, uint32_t max_sessions);
 int session_end_many(struct store *s, const uint64_t *ids, size_t n, int64_t when);
 int session_each_since(struct store *s, int64_t ended_since,

@@ -86,6 +86,9 @@ static const struct {
 	 "machine", "its user is not there"},
 	{"SELECT m.id FROM machine m LEFT JOIN server v ON v.id = m.server_id WHERE v.id IS NULL",
 	 "machine", "its server is not there"},
+	{"SELECT p.machine_id FROM policy p LEFT JOIN machine m ON m.id = p.machine_id "
+	 "WHERE m.id IS NULL",
+	 "policy", "its machine is not there"},
 	{"SELECT x.id FROM session x LEFT JOIN server v ON v.id = x.server_id WHERE v.id IS NULL",
 	 "session", "its server is not there"},
 	{"SELECT w.id FROM workload w LEFT JOIN mac m ON m.scope = w.user_id AND "

@@ -334,6 +334,70 @@ static void test_machine_changes(void **state)
 	assert_int_equal(store_machine_update(s, &m), -ENOENT);
 }
 
+static int note_rules(const struct store_rules *rules, void *arg)
+{
+	struct store_rules *last = arg;
+
+	assert_true(rules->machine_id > last->machine_id);
+	last->machine_id = rules->machine_id;
+	last->generation += rules->generation;
+	return 0;
+}
+
+/* Whatever was there is replaced as a whole, and by whoever knows what that is. */
+static void test_rules(void **state)
+{
+	_cleanup_(store_closep) struct store *s = open_or_fail();
+	_cleanup_free_
+	char *big = calloc(1, SP_POLICY_MAX + 2);
+	struct store_machine m = a_machine("a", "web", 1), n = a_machine("a", "db", 2);
+	struct store_rules all = {0};
+	uint64_t generation = 7;
+	struct store_user u;
+	char *text = big;
+
+	assert_non_null(big);
+	add_user(s, "a", &u);
+	assert_int_equal(store_machine_add(s, &m), 0);
+	assert_int_equal(store_machine_add(s, &n), 0);
+	assert_int_equal(store_rules_get(s, m.id, &generation, &text), 0);
+	assert_int_equal(generation, 0);
+	assert_null(text);
+	assert_int_equal(store_rules_set(s, 4711, "x", STORE_ANY_GENERATION, &generation), -ENOENT);
+	assert_int_equal(store_rules_set(s, m.id, "x", 1, &generation), -ESTALE);
+	assert_int_equal(generation, 0);
+	assert_int_equal(store_rules_set(s, m.id, "a 'b' \"c\" \\ \xc3\xa9\n", 0, &generation), 0);
+	assert_int_equal(generation, 1);
+	assert_int_equal(store_rules_get(s, m.id, &generation, &text), 0);
+	assert_string_equal(text, "a 'b' \"c\" \\ \xc3\xa9\n");
+	free(text);
+	assert_int_equal(store_rules_set(s, m.id, "y", 0, &generation), -ESTALE);
+	assert_non_null(strstr(store_error(s), "its generation is 1"));
+	/* As long as it may be, and one byte more. */
+	memset(big, 'x', SP_POLICY_MAX + 1);
+	assert_int_equal(store_rules_set(s, m.id, big, 1, &generation), -EINVAL);
+	big[SP_POLICY_MAX] = '\0';
+	assert_int_equal(store_rules_set(s, m.id, big, 1, &generation), 0);
+	assert_int_equal(store_rules_get(s, m.id, &generation, &text), 0);
+	assert_string_equal(text, big);
+	free(text);
+	/* Taken away: the count goes on. An empty one is one all the same. */
+	assert_int_equal(store_rules_set(s, m.id, NULL, STORE_ANY_GENERATION, &generation), 0);
+	assert_int_equal(generation, 3);
+	assert_int_equal(store_rules_get(s, m.id, &generation, &text), 0);
+	assert_int_equal(generation, 3);
+	assert_null(text);
+	assert_int_equal(store_rules_set(s, n.id, "", 0, &generation), 0);
+	assert_int_equal(store_rules_get(s, n.id, &generation, &text), 0);
+	assert_string_equal(text, "");
+	free(text);
+	assert_int_equal(store_rules_each(s, note_rules, &all), 0);
+	assert_int_equal(all.generation, 4);
+	/* They go with their machine. */
+	assert_int_equal(store_machine_delete(s, "a", "web"), 0);
+	assert_int_equal(foreign_number("SELECT count(*) FROM policy"), 1);
+}
+
 static void test_itself(void **state)
 {
 	_cleanup_(store_closep) struct store *s = open_or_fail();
@@ -401,7 +465,7 @@ int main(void)
 		TESTS(test_sessions),	  TESTS(test_segments_are_not_reused),
 		TESTS(test_session_walk), TESTS(test_table_one),
 		TESTS(test_itself),	  TESTS(test_audit),
-		TEST(test_private),
+		TESTS(test_rules),	  TEST(test_private),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, start_mysql, stop_mysql);

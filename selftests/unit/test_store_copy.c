@@ -53,6 +53,15 @@ static int dump_machine(const struct store_machine *m, void *arg)
 	return 0;
 }
 
+static int dump_rules(const struct store_rules *r, void *arg)
+{
+	struct dump *d = arg;
+
+	fprintf(d->f, "policy %u %llu %s\n", r->machine_id, (unsigned long long)r->generation,
+		r->text ? r->text : "(NULL)");
+	return 0;
+}
+
 static int dump_session(const struct store_session *x, void *arg)
 {
 	struct dump *d = arg;
@@ -93,6 +102,7 @@ static char *dump(struct store *s)
 	assert_int_equal(store_user_each(s, dump_user, &d), 0);
 	assert_int_equal(store_workload_each(s, dump_workload, &d), 0);
 	assert_int_equal(store_machine_each(s, dump_machine, &d), 0);
+	assert_int_equal(store_rules_each(s, dump_rules, &d), 0);
 	assert_int_equal(store_session_each_since(s, 0, dump_session, &d), 0);
 	assert_int_equal(store_audit_each(s, SIZE_MAX, dump_audit, &d), 0);
 	fclose(d.f);
@@ -102,6 +112,27 @@ static char *dump(struct store *s)
 /* --- a store with something of everything --- */
 
 #define MANY 1200 /* more than two pages */
+
+/* One with as long a text as may be, and one that has none any more. */
+static void fill_rules(struct store *s, struct store_machine *m)
+{
+	char *text = calloc(1, SP_POLICY_MAX + 1);
+	uint64_t generation;
+
+	assert_non_null(text);
+	memset(text, '#', SP_POLICY_MAX);
+	assert_int_equal(store_rules_set(s, m->id, "accept in tcp # '\\ \"", STORE_ANY_GENERATION,
+					 &generation),
+			 0);
+	assert_int_equal(store_rules_set(s, m->id, text, 1, &generation), 0);
+	assert_int_equal(generation, 2);
+	free(text);
+	strcpy(m->name, "n");
+	strcpy(m->domain, "n");
+	m->uuid[15] = m->mac[5] = 2;
+	assert_int_equal(store_machine_add(s, m), 0);
+	assert_int_equal(store_rules_set(s, m->id, NULL, 0, &generation), 0);
+}
 
 static void fill(struct store *s)
 {
@@ -131,6 +162,7 @@ static void fill(struct store *s)
 		assert_int_equal(store_workload_add(s, &w), 0);
 	}
 	assert_int_equal(store_machine_add(s, &m), 0);
+	fill_rules(s, &m);
 	for (uint16_t i = 0; i < MANY; i++) {
 		x = a_session(&u[i % 3], i < 1000 ? i + 2 : 0);
 		sprintf(x.common_name, "cn\xff' %u", i);
@@ -464,6 +496,10 @@ static void test_verify(void **state)
 		 "table workload, row 1: its MAC address is not claimed in its segment", 1},
 		{"DELETE FROM mac WHERE user_id IS NULL",
 		 "its MAC address is not held against others everywhere", 2},
+		{"UPDATE policy SET machine_id = 77",
+		 "table policy, row 77: its machine is not there", 1},
+		{"UPDATE policy SET generation = 0",
+		 "table policy, row 1: column generation is out of its range", 1},
 		{"DELETE FROM mac WHERE machine_id = 1 AND scope = 0",
 		 "table machine, row 1: its MAC address is not claimed everywhere", 1},
 		{"DELETE FROM mac WHERE machine_id = 1 AND scope > 0",
@@ -509,6 +545,8 @@ static void test_verify(void **state)
 				0);
 		}
 		assert_int_equal(store_machine_add(s, &m), 0);
+		assert_int_equal(store_rules_set(s, m.id, "accept in", 0, &n), 0);
+		n = 0;
 		assert_int_equal(problems(s), 0);
 		snprintf(sql, sizeof(sql), "%s%s",
 			 fixture_is_mysql
@@ -518,8 +556,9 @@ static void test_verify(void **state)
 			 breaches[i].sql);
 		foreign(sql);
 		assert_int_equal(store_verify(s, note_found, &f, &n), 0);
-		/* SQLite's own look finds the last one too. */
-		if (n < breaches[i].n || n > breaches[i].n + (i + 1 == SP_ARRAY_SIZE(breaches)) ||
+		/* SQLite's own look finds values that may not be, too. */
+		if (n < breaches[i].n ||
+		    n > breaches[i].n + (strstr(breaches[i].want, ": column ") != NULL) ||
 		    (n > 0 && f.n == 0))
 			fail_msg("%s: %llu found, %d of them '%s'", breaches[i].sql,
 				 (unsigned long long)n, f.n, breaches[i].want);

@@ -175,8 +175,8 @@ static void test_no_schema(void **state)
 	char *error = NULL;
 	int from = 7;
 
-	foreign("DROP VIEW users; SET foreign_key_checks = 0; DROP TABLE mac, machine, workload, "
-		"session, audit, user, server, sallyport");
+	foreign("DROP VIEW users; SET foreign_key_checks = 0; DROP TABLE policy, mac, machine, "
+		"workload, session, audit, user, server, sallyport");
 	expect_error(-ENODATA, "make one: sallyport store init");
 	assert_int_equal(store_migrate(&o, &from, NULL), -ENODATA);
 	/* Somebody else's table of a name of ours. */
@@ -246,6 +246,7 @@ static void test_step(void **state)
 		if (strcmp(tables[i].name, "audit") == 0)
 			tables[i].parts = parts;
 	}
+	next.first = mysql_schema.last;
 	next.last = mysql_schema.last + 1;
 	next.steps = steps;
 	next.tables = tables;
@@ -261,6 +262,36 @@ static void test_step(void **state)
 	/* And to this program it is a newer one's. */
 	store_close(base);
 	expect_error(-EPROTONOSUPPORT, NULL);
+}
+
+/* A database as version 3 left it, with rows; and what an interrupted run leaves. */
+static void test_version_3(void **state)
+{
+	struct store_options o = fixture_options();
+	struct store_user u;
+	struct store *s = open_or_fail();
+	uint64_t n = 1;
+	int from = 0;
+
+	add_user(s, "old", &u);
+	store_close(s);
+	foreign("DROP TABLE policy; UPDATE sallyport SET version = 3");
+	expect_error(-ENOTUNIQ, "sallyport store migrate");
+	assert_int_equal(store_migrate(&o, &from, NULL), 0);
+	assert_int_equal(from, 3);
+	foreign("UPDATE sallyport SET version = 3");
+	assert_int_equal(store_migrate(&o, &from, NULL), 0);
+	/* Somebody else's table of that name is not taken for ours. */
+	foreign("DROP TABLE policy; CREATE TABLE policy (id INT); UPDATE sallyport SET version = "
+		"3");
+	assert_int_equal(store_migrate(&o, &from, NULL), -EUCLEAN);
+	foreign("DROP TABLE policy");
+	assert_int_equal(store_migrate(&o, &from, NULL), 0);
+	s = open_or_fail();
+	assert_int_equal(store_user_get(s, "old", &u), 0);
+	assert_int_equal(store_verify(s, NULL, NULL, &n), 0);
+	assert_int_equal(n, 0);
+	store_close(s);
 }
 
 static void test_altered(void **state)
@@ -413,15 +444,11 @@ static void test_rows_distrusted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_MYSQL(test_password),
-		TEST_MYSQL(test_password_changed),
-		TEST_MYSQL(test_read_only),
-		TEST_MYSQL(test_rights),
-		TEST_MYSQL(test_no_schema),
-		TEST_MYSQL(test_versions),
-		TEST_MYSQL(test_step),
-		TEST_MYSQL(test_altered),
-		TEST_MYSQL(test_altered_meanwhile),
+		TEST_MYSQL(test_password),	  TEST_MYSQL(test_password_changed),
+		TEST_MYSQL(test_read_only),	  TEST_MYSQL(test_rights),
+		TEST_MYSQL(test_no_schema),	  TEST_MYSQL(test_version_3),
+		TEST_MYSQL(test_versions),	  TEST_MYSQL(test_step),
+		TEST_MYSQL(test_altered),	  TEST_MYSQL(test_altered_meanwhile),
 		TEST_MYSQL(test_rows_distrusted),
 	};
 

@@ -313,7 +313,7 @@ static void test_not_ours(void **state)
 	store_close(open_or_fail());
 	foreign("PRAGMA user_version = 99");
 	assert_int_equal(open_error(), -EPROTONOSUPPORT);
-	foreign("PRAGMA user_version = 3; CREATE INDEX operators_own ON audit (who)");
+	foreign("PRAGMA user_version = 4; CREATE INDEX operators_own ON audit (who)");
 	assert_int_equal(open_error(), 0);
 }
 

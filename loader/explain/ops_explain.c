@@ -25,7 +25,7 @@ struct explain_job {
 	struct request *request;
 	struct place from, to;
 	struct frame_text text;
-	struct sp_walk walk;
+	struct walk walk;
 	int r;
 };
 
@@ -191,7 +191,9 @@ static void explain_run(struct job *job, struct store *store)
 	frame.len = frame_write(&j->text, bytes);
 	j->r = explainer_new(j->daemon->dp, &x);
 	if (j->r == 0)
-		j->r = explainer_run(x, &frame, &j->walk);
+		j->r = explainer_run(x, &frame, &j->walk.steps);
+	if (j->r == 0)
+		walk_read_rules(&j->walk);
 }
 
 /* --- the answer --- */
@@ -225,6 +227,14 @@ static json_t *view_frame(const struct explain_job *j)
 	return f;
 }
 
+static void explain_free(struct explain_job *j)
+{
+	walk_clear(&j->walk);
+	place_clear(&j->from);
+	place_clear(&j->to);
+	free(j);
+}
+
 static void explain_done(struct job *job)
 {
 	struct explain_job *j = (struct explain_job *)job;
@@ -237,12 +247,12 @@ static void explain_done(struct job *job)
 		request_fail(j->request, j->r, NULL, "the programs cannot be asked: %s",
 			     strerror(-j->r));
 	} else {
-		reply = walk_view(j->daemon, j->from.segment, &j->walk);
+		reply = walk_view(j->daemon, &j->walk);
 		if (reply)
 			json_object_set_new(reply, "frame", view_frame(j));
 		request_finish(j->request, reply);
 	}
-	free(j);
+	explain_free(j);
 }
 
 /* --- the operation --- */
@@ -280,7 +290,8 @@ void op_explain(void *context, void *request, const json_t *args)
 	}
 	*j = (struct explain_job){.job = {.run = explain_run, .done = explain_done},
 				  .daemon = context,
-				  .request = request};
+				  .request = request,
+				  .walk = {.from = &j->from, .to = &j->to}};
 	r = find_places(j, args);
 	r = r ?: fill(j, args);
 	if (r == 0) {
@@ -289,5 +300,5 @@ void op_explain(void *context, void *request, const json_t *args)
 			request_fail(request, r, NULL, "the daemon is busy: try again");
 	}
 	if (r < 0)
-		free(j);
+		explain_free(j);
 }

@@ -71,15 +71,24 @@ static int take(const struct member *m, struct place *ret, char **ret_why)
 			      .vid = m->dst.vid};
 	name_member(m, ret->name);
 	list_addresses(m, &ret->addresses);
-	if (m->machine)
+	if (m->machine) {
+		const char *text = m->machine->rules.text ?: rules_default(m->machine->daemon);
+
 		memcpy(ret->mac, m->machine->row.mac, SP_MAC_LEN);
-	else if (m->workload)
+		ret->policy = strdup(text);
+	} else if (m->workload)
 		memcpy(ret->mac, m->workload->row.mac, SP_MAC_LEN);
 	else if (m->bindings)
 		memcpy(ret->mac, m->bindings->mac, SP_MAC_LEN);
 	else
 		return fail(ret_why, -ENODEV, "%s: no MAC address of it is known yet", ret->name);
 	return 0;
+}
+
+void place_clear(struct place *p)
+{
+	free(p->policy);
+	p->policy = NULL;
 }
 
 /* --- by name --- */

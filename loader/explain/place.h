@@ -22,6 +22,7 @@ struct place {
 	uint16_t vid;
 	uint8_t mac[SP_MAC_LEN];
 	struct addresses addresses; /* as far as they are known */
+	char *policy; /* a machine's: its text, to be freed; NULL: it has none, or memory is gone */
 };
 
 /*
@@ -32,6 +33,8 @@ struct place {
  */
 int place_find(struct daemon *d, const char *text, uint32_t segment, struct place *ret,
 	       char **ret_why);
+
+void place_clear(struct place *p);
 
 /* Whose port is it, in SEGMENT? "port 7" where nobody has it any more. Returns RET. */
 const char *place_name_of(struct daemon *d, uint32_t segment, uint32_t port,

@@ -4,13 +4,17 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane.h"
 #include "explain/place.h"
 #include "lib/cleanup.h"
+#include "machine/rules_apply.h"
+#include "policy/policy.h"
 
-#define SENTENCE_MAX 256
+#define SENTENCE_MAX 512
+#define RULE_MAX 200
 
 /* Indexed by enum sp_step_kind. */
 static const char *const names[] = {
@@ -55,13 +59,14 @@ static const char *flow_state(uint8_t state)
 	return state < _SP_FLOW_STATES ? states[state] : "?";
 }
 
-static void tell_policy(const struct sp_step *s, const char *who, char ret[SENTENCE_MAX])
+static void tell_policy(const struct sp_step *s, const char *who, const char *rule,
+			char ret[SENTENCE_MAX])
 {
 	static const char *const actions[] = {
 		[SP_ACCEPT] = "accepts", [SP_DROP] = "drops", [SP_REJECT] = "rejects"};
 	const char *action =
 		s->action < SP_ARRAY_SIZE(actions) && actions[s->action] ? actions[s->action] : "?";
-	char by[32];
+	char by[32] = "its default";
 
 	if (s->value == SP_R_POLICY_BROKEN) {
 		snprintf(ret, SENTENCE_MAX, "the policy of %s cannot be read in the map", who);
@@ -69,10 +74,9 @@ static void tell_policy(const struct sp_step *s, const char *who, char ret[SENTE
 	}
 	if (s->rule)
 		snprintf(by, sizeof(by), "rule %u", s->rule);
-	else
-		snprintf(by, sizeof(by), "its default");
-	snprintf(ret, SENTENCE_MAX, "the policy of %s %s it, %s, by %s%s", who, action,
-		 s->direction == SP_OUT ? "out" : "in", by, s->log ? ", and logs it" : "");
+	snprintf(ret, SENTENCE_MAX, "the policy of %s %s it, %s%s, by %s%s%.*s", who, action,
+		 s->direction == SP_OUT ? "out" : "in", s->log ? ", and logs it" : "", by,
+		 rule ? ": " : "", RULE_MAX, rule ?: "");
 }
 
 static void tell_to(const struct sp_step *s, const char *who, char ret[SENTENCE_MAX])
@@ -94,7 +98,7 @@ static void tell_flow(const struct sp_step *s, char ret[SENTENCE_MAX])
 			 flow_state(s->detail));
 }
 
-static void tell(const struct sp_step *s, const char *who, char ret[SENTENCE_MAX])
+static void tell(const struct sp_step *s, const char *who, const char *rule, char ret[SENTENCE_MAX])
 {
 	/* What stands before who it is about, and behind. */
 	static const struct {
@@ -120,7 +124,7 @@ static void tell(const struct sp_step *s, const char *who, char ret[SENTENCE_MAX
 		tell_flow(s, ret);
 		break;
 	case SP_STEP_POLICY:
-		tell_policy(s, who, ret);
+		tell_policy(s, who, rule, ret);
 		break;
 	case SP_STEP_GROUP:
 		snprintf(ret, SENTENCE_MAX,
@@ -138,13 +142,14 @@ static void tell(const struct sp_step *s, const char *who, char ret[SENTENCE_MAX
 	}
 }
 
-static json_t *view_step(struct daemon *d, uint32_t segment, const struct sp_step *s)
+static json_t *view_step(struct daemon *d, uint32_t segment, const struct sp_step *s,
+			 const char *rule)
 {
 	char who[PLACE_NAME_MAX], text[SENTENCE_MAX];
 	json_t *j;
 
 	place_name_of(d, segment, s->port, who);
-	tell(s, who, text);
+	tell(s, who, rule, text);
 	j = json_pack("{s:s, s:s}", "step", names[s->kind], "text", text);
 	if (s->port)
 		json_object_update_new(
@@ -154,6 +159,8 @@ static json_t *view_step(struct daemon *d, uint32_t segment, const struct sp_ste
 						    s->direction == SP_OUT ? "out" : "in", "rule",
 						    (json_int_t)s->rule, "accepted",
 						    s->value == SP_R_NONE));
+	if (s->kind == SP_STEP_POLICY && rule)
+		json_object_set_new(j, "says", json_string(rule));
 	if (s->kind == SP_STEP_FLOW)
 		json_object_set_new(j, "state", json_string(flow_state(s->detail)));
 	if (s->kind == SP_STEP_DROP)
@@ -161,14 +168,62 @@ static json_t *view_step(struct daemon *d, uint32_t segment, const struct sp_ste
 	return j;
 }
 
-json_t *walk_view(struct daemon *d, uint32_t segment, const struct sp_walk *w)
+/* --- what rules say --- */
+
+static char *say_default(const struct policy *p, unsigned int direction)
 {
+	uint8_t action = p->fallback[direction];
+	char *text;
+
+	if (asprintf(&text, "default %s %s", policy_direction_name(direction),
+		     action == SP_SEGMENT ? "segment" : policy_action_name(action)) < 0)
+		return NULL;
+	return text;
+}
+
+static void read_rules(struct walk *w, const struct place *place)
+{
+	_cleanup_(policy_freep) struct policy *p = NULL;
+	char error[RULES_ERROR_MAX];
+
+	if (!place->policy || rules_parse(place->policy, &p, error) < 0)
+		return;
+	for (uint32_t i = 0; i < w->steps.n && i < SP_STEPS; i++) {
+		const struct sp_step *s = &w->steps.step[i];
+
+		if (s->kind != SP_STEP_POLICY || s->port != place->port || w->rules[i])
+			continue;
+		if (s->rule == 0)
+			w->rules[i] = say_default(p, s->direction & 1);
+		else if (s->rule <= p->n_rules)
+			w->rules[i] = policy_print_rule(p, &p->rules[s->rule - 1]);
+	}
+}
+
+void walk_read_rules(struct walk *w)
+{
+	read_rules(w, w->from);
+	read_rules(w, w->to);
+}
+
+void walk_clear(struct walk *w)
+{
+	for (uint32_t i = 0; i < SP_STEPS; i++) {
+		free(w->rules[i]);
+		w->rules[i] = NULL;
+	}
+}
+
+json_t *walk_view(struct daemon *d, const struct walk *walk)
+{
+	const struct sp_walk *w = &walk->steps;
 	const struct sp_step *drop = find(w, SP_STEP_DROP);
 	json_t *steps = json_array(), *j;
 
 	for (uint32_t i = 0; i < w->n && i < SP_STEPS; i++)
 		if (w->step[i].kind < SP_ARRAY_SIZE(names) && names[w->step[i].kind])
-			json_array_append_new(steps, view_step(d, segment, &w->step[i]));
+			json_array_append_new(steps, view_step(d, walk->from->segment, &w->step[i],
+							       walk->rules[i]));
 	j = json_pack("{s:o, s:s}", "steps", steps, "verdict", verdict_of(w));
 	if (j && drop)
 		json_object_update_new(j, json_pack("{s:s, s:s}", "reason",

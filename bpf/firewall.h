@@ -159,7 +159,7 @@ __noinline int meet_flow(struct __sk_buff *skb, const struct packet *p, const st
 	if (!same_ends(f, w) || flow_is_over(f, word, now))
 		r = FRESH;
 	else if (p->proto == PROTO_TCP)
-		r = meet_quickly(f, &word, p, o.sack, reply, now)
+		r = meet_quickly(f, &word, p, o.sack, (__u64)reply << 32 | now)
 			    ? GO_ON
 			    : meet_slowly(f, &word, p, &o, (__u64)reply << 32 | now);
 	else

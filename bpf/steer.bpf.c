@@ -59,6 +59,27 @@ static __noinline int refuse_bound(struct __sk_buff *skb, const struct frame *f,
 
 /* --- a frame whose sender is known, and may send it --- */
 
+/*
+ * What is known of the frame that is judged. Not on the stack, whose 512 bytes must do for all that
+ * are called: on a CPU one frame is judged at a time, and copies of it leave by no such way.
+ */
+struct desk {
+	struct packet p;
+	struct passage w;
+};
+
+ARRAY_MAP(desks, BPF_MAP_TYPE_PERCPU_ARRAY, struct desk, 1);
+
+static __always_inline struct desk *clear_desk(void)
+{
+	__u32 zero = 0;
+	struct desk *k = bpf_map_lookup_elem(&desks, &zero);
+
+	if (k)
+		__builtin_memset(k, 0, sizeof(*k));
+	return k;
+}
+
 static __always_inline bool is_ip(const struct frame *f)
 {
 	return f->proto != bpf_htons(ETH_P_ARP);
@@ -148,20 +169,19 @@ static __noinline int foreign_to_machine(struct __sk_buff *skb, const struct fra
 {
 	struct sp_machine *to = find_machine(d->port);
 	struct sp_flow *flow = NULL;
-	struct passage w = {};
-	struct packet p = {};
+	struct desk *k = clear_desk();
 	int r;
 
-	if (!to)
+	if (!to || !k)
 		return -SP_R_PORT_UNKNOWN;
 	if (is_ip(f)) {
-		r = read_packet(skb, f, &p);
+		r = read_packet(skb, f, &k->p);
 		if (r)
 			return -r;
-		begin_passage(&w, f, NULL, 0, to, d->port);
-		flow = find_flow(&p, &w);
+		begin_passage(&k->w, f, NULL, 0, to, d->port);
+		flow = find_flow(&k->p, &k->w);
 	}
-	return to_machine(skb, f, bind, d, to, &p, &w, flow);
+	return to_machine(skb, f, bind, d, to, &k->p, &k->w, flow);
 }
 
 /* Off it goes. R: what became of it on the way. */
@@ -213,27 +233,28 @@ static __noinline int machine_unicast(struct __sk_buff *skb, const struct frame 
 {
 	struct sp_machine *to = NULL;
 	struct sp_flow *flow = NULL;
-	struct passage w = {};
-	struct packet p = {};
+	struct desk *k = clear_desk();
 	enum sp_reason reason;
 	int r;
 
+	if (!k)
+		return refuse_bound(skb, f, bind, SP_R_PORT_UNKNOWN);
 	if (d && d->kind == SP_PORT_MACHINE)
 		to = find_machine(d->port);
-	reason = read_own(skb, f, &p);
+	reason = read_own(skb, f, &k->p);
 	if (!reason && is_ip(f)) {
-		begin_passage(&w, f, self, bind->port, to, d ? d->port : 0);
-		flow = find_flow(&p, &w);
-		p.proven = flow && is_proven(flow, &w);
+		begin_passage(&k->w, f, self, bind->port, to, d ? d->port : 0);
+		flow = find_flow(&k->p, &k->w);
+		k->p.proven = flow && is_proven(flow, &k->w);
 	}
-	reason = reason ?: judge_sender(skb, f, bind, self, &p);
+	reason = reason ?: judge_sender(skb, f, bind, self, &k->p);
 	if (reason)
 		return refuse_bound(skb, f, bind, reason);
 	r = -judge_unicast(f, bind, d);
 	if (!r && d && d->kind == SP_PORT_MACHINE)
-		r = to ? to_machine(skb, f, bind, d, to, &p, &w, flow) : -SP_R_PORT_UNKNOWN;
+		r = to ? to_machine(skb, f, bind, d, to, &k->p, &k->w, flow) : -SP_R_PORT_UNKNOWN;
 	else if (!r && is_ip(f))
-		r = is_nd(&p) ? GO_ON : firewall(skb, f, &p, &w, flow);
+		r = is_nd(&k->p) ? GO_ON : firewall(skb, f, &k->p, &k->w, flow);
 	r = depart(skb, f, bind, d, r);
 	if (!r)
 		note_from(self, f, whereabouts(bind->port, bind->segment));

@@ -706,9 +706,11 @@ __noinline int take_segment(struct sp_flow *f, struct meeting *m, __u32 now)
  * What most segments are: an ACK, with data or without, of a connection that is open, and within its
  * windows. False: it is to be looked at in full, and nothing was changed.
  */
-static __always_inline bool meet_quickly(struct sp_flow *f, __u32 *word, const struct packet *p,
-					 __u32 sack, bool reply, __u32 now)
+static __noinline bool meet_quickly(struct sp_flow *f, __u32 *word, const struct packet *p,
+				    __u32 sack, __u64 now_reply)
 {
+	__u32 now = now_reply;
+	bool reply = now_reply >> 32;
 	const __u32 wanted = SP_FLOW_ESTABLISHED | SP_FLOW_ASSURED;
 	struct sp_flow_side *from = &f->side[reply ? 1 : 0], *to = &f->side[reply ? 0 : 1];
 	struct numbers n = {p->seq, p->seq + p->l4_len - p->tcp_len, p->ack, sack, p->win};

@@ -85,7 +85,7 @@ _sallyport() {
 		n=${#positional[@]}
 		kind=$(_sallyport_listing "$program" | awk -F'\t' -v c="$command" -v n="$n" '
 			$1 == "argument" && $2 == c && i++ == n { gsub(/[][]/, "", $3); print $3 }')
-		_sallyport_reply '' "$(_sallyport_values "$program" "$kind" "${positional[0]-}")" "$cur"
+		_sallyport_reply "$kind" "$(_sallyport_values "$program" "$kind" "${positional[0]-}")" "$cur"
 	fi
 }
 

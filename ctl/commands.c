@@ -56,6 +56,12 @@ const struct ctl_option ctl_globals[] = {
 		"password-stdin", 0, NULL, "take the password from standard input"                 \
 	}
 
+#define STRICT                                                                                     \
+	{"strict", 0, NULL, "end flows that it does not allow, in any case"},                      \
+	{                                                                                          \
+		"no-strict", 0, NULL, "end none (those it does not allow, if it takes away)"       \
+	}
+
 #define CONFIG                                                                                     \
 	{                                                                                          \
 		"config", 'c', "FILE", "the daemon's configuration file"                           \
@@ -120,6 +126,19 @@ const struct ctl_command ctl_commands[] = {
 	{"flow", "count", "", "count them, by state and protocol", OPTIONS(FLOWS), cmd_flow_count},
 	{"flow", "kill", "", "end them: the next packet is judged as a new one",
 	 OPTIONS(FLOWS, {"all", 0, NULL, "every one of every user"}), cmd_flow_kill},
+	{"policy", "show", "[USER] [MACHINE]", "a machine's firewall, or the host's default",
+	 OPTIONS({"counters", 0, NULL, "each rule with what it has counted"}), cmd_policy_show},
+	{"policy", "set", "USER MACHINE [FILE]", "put a policy in force (-: standard input)",
+	 OPTIONS({"default", 0, NULL, "none of its own: the host's default"}, STRICT,
+		 {"generation", 0, "N", "only if it is the N-th that is replaced"},
+		 {"dry-run", 'n', NULL, "check it, and change nothing"}),
+	 cmd_policy_set},
+	{"policy", "edit", "USER MACHINE", "change it in $VISUAL or $EDITOR", OPTIONS(STRICT),
+	 cmd_policy_edit},
+	{"policy", "check", "FILE", "is it a policy? What is wrong, by line and column",
+	 OPTIONS({"print", 0, NULL, "print it in the one way to write it"}), cmd_policy_check},
+	{"policy", "diff", "USER MACHINE FILE", "what FILE would change", NULL, cmd_policy_diff},
+	{"policy", "test", "FILE", "are the expectations in it met?", NULL, cmd_policy_test},
 	{"session", "list", "", "list sessions",
 	 OPTIONS({"user", 0, "USER", "only those of this user"},
 		 {"instance", 0, "INSTANCE", "only those on this instance"}),

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "loader/config.h"
@@ -249,7 +250,8 @@ static void test_other_store(void **state)
 		if (strcmp(line, "type = sqlite") == 0)
 			line = (char *)"type = mysql";
 		else if (sscanf(line, "# %31[a-z0-9-] = ", name) == 1 && strstr(line, " = ") &&
-			 strcmp(name, "socket") != 0 && strcmp(name, "password-credential") != 0) {
+			 strcmp(name, "socket") != 0 && strcmp(name, "password-credential") != 0 &&
+			 strcmp(name, "default-policy") != 0) {
 			n++;
 			line += 2;
 		}
@@ -267,6 +269,59 @@ static void test_other_store(void **state)
 	assert_string_equal(o.mapping.table, "portal.people");
 	assert_string_equal(o.mapping.address6, "ip6");
 	assert_string_equal(o.server, "vpn1");
+}
+
+/* The policy of the host is read with the configuration: a mistake in it is one of that. */
+static void test_default_policy(void **state)
+{
+	static const struct {
+		const char *policy, *says; /* NULL: there is no such file; it is fit */
+	} policies[] = {
+		{"default in drop\naccept in tcp dport 22\nexpect allow in tcp dport 22\n", NULL},
+		{"", NULL},
+		{NULL,
+		 "f:2: default-policy: '/dev/shm/sp-config-policy': No such file or directory: "
+		 "expected a file with a policy"},
+		{"accept inn\n",
+		 "f:2: default-policy: /dev/shm/sp-config-policy:1:8: 'inn': expected"},
+		{"default in drop\nexpect allow in tcp dport 9\n",
+		 "f:2: default-policy: /dev/shm/sp-config-policy:2: expected allow"},
+	};
+#define INSTANCE "[instance a]\nconfig = /etc/openvpn/a.conf\n"
+	static const char conf[] =
+		"[firewall]\ndefault-policy = /dev/shm/sp-config-policy\n" INSTANCE;
+	static const char device[] = "[firewall]\ndefault-policy = /dev/zero\n" INSTANCE;
+	_cleanup_free_
+	char *errors = NULL;
+	struct config *none = NULL;
+	size_t size = 0;
+	FILE *f;
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(policies); i++) {
+		_cleanup_(config_freep) struct config *c = NULL;
+		_cleanup_free_
+		char *said = NULL;
+
+		unlink("/dev/shm/sp-config-policy");
+		f = policies[i].policy ? fopen("/dev/shm/sp-config-policy", "we") : NULL;
+		if (f) {
+			fputs(policies[i].policy, f);
+			fclose(f);
+		}
+		f = open_memstream(&said, &size);
+		assert_int_equal(config_parse("f", conf, strlen(conf), &c, f),
+				 policies[i].says ? -EINVAL : 0);
+		fclose(f);
+		unlink("/dev/shm/sp-config-policy");
+		if (policies[i].says ? !strstr(said, policies[i].says)
+				     : strcmp(c->default_rules, policies[i].policy) != 0)
+			fail_msg("row %zu: %s", i, said);
+	}
+	/* What has no end is not waited for. */
+	f = open_memstream(&errors, &size);
+	assert_int_equal(config_parse("f", device, strlen(device), &none, f), -EINVAL);
+	fclose(f);
+	assert_non_null(strstr(errors, "'/dev/zero': it is no regular file"));
 }
 
 /* The example has every option, each is in the man page, and the example is fit. */
@@ -301,9 +356,10 @@ static void test_documents(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),	  cmocka_unit_test(test_all_mistakes),
-		cmocka_unit_test(test_values),	  cmocka_unit_test(test_files),
-		cmocka_unit_test(test_documents), cmocka_unit_test(test_other_store),
+		cmocka_unit_test(test_rows),	       cmocka_unit_test(test_all_mistakes),
+		cmocka_unit_test(test_values),	       cmocka_unit_test(test_files),
+		cmocka_unit_test(test_documents),      cmocka_unit_test(test_other_store),
+		cmocka_unit_test(test_default_policy),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -1,0 +1,311 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is a machine's policy in force before its first frame, replaced in one step, kept over restarts, and does
+each command say what is so? A real guest behind it, an OpenVPN client in front."""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../harness"))
+
+from sally import case, check, main, net, probe, same  # noqa: E402
+from sally.machines import MachineLab  # noqa: E402
+
+USER, WEB, IP = "alice", "web", "10.50.0.101"
+DONE, REFUSED, USAGE = 0, 1, 2
+SHUT = "default in drop\n"
+ECHO = SHUT + "accept in tcp dport 7 comment \"echo\"\n"
+BOTH = ECHO + "accept in tcp dport 80\n"
+
+
+class Place:
+    def __init__(self):
+        self.default = "/run/default.policy"
+        self.write(self.default, "default in drop\naccept in icmp\n")
+        self.lab = MachineLab(daemon={"firewall": {"default-policy": self.default}})
+        self.lab.up()
+        self.lab.user(USER, "10.50.0.10/24")
+        self.alice = self.lab.client(USER, mac="02:00:00:00:00:01")
+        self.lab.ready()
+        self.web = self.lab.machine(USER, WEB, IP + "/24", add=("--start", "manual"))
+        self.file = "/run/web.policy"
+
+    @staticmethod
+    def write(path, text):
+        with open(path, "w") as f:
+            f.write(text)
+
+    def run(self, *args, want=DONE, **kw):
+        p = self.lab.sallyport(*args, check=False, **kw)
+        check(p.returncode == want, f"sallyport {' '.join(args)}: status {p.returncode}, expected {want}: "
+              f"{p.stdout}{p.stderr}")
+        return p
+
+    def set(self, text, *options, want=DONE):
+        self.write(self.file, text)
+        p = self.run("--json", "policy", "set", USER, WEB, self.file, *options, want=want)
+        return json.loads(p.stdout) if want == DONE else p
+
+    def show(self):
+        return self.lab.json("policy", "show", USER, WEB)
+
+    def connect(self, port, timeout=1.0):
+        """A connection from the client to the guest; None: nobody answers."""
+        with net.in_ns(self.alice.ns):
+            s = socket.socket()
+        s.settimeout(timeout)
+        try:
+            s.connect((IP, port))
+            return s
+        except OSError:
+            s.close()
+            return None
+
+    def opens(self, port):
+        s = self.connect(port)
+        if s:
+            s.close()
+        return s is not None
+
+    @staticmethod
+    def policy_ports():
+        """Port numbers that have a policy, as what is pinned says."""
+        where = [d for d, _, _ in os.walk("/sys/fs/bpf") if d.endswith("/policies")]
+        return sorted(os.listdir(where[0]))
+
+
+def talks(s):
+    """Does the echo come back?"""
+    try:
+        s.sendall(b"x")
+        return s.recv(1) == b"x"
+    except OSError:
+        return False
+
+
+def before(p):
+    """The machine is off: it has no port."""
+    with case("without a policy of its own it has the host's default"):
+        shown = p.show()
+        same((shown["default"], shown["generation"]), (True, 0), "default, generation")
+        same(shown["text"], "default in drop\naccept in icmp\n", "the text")
+        same(p.run("policy", "show").stdout, shown["text"], "the host's")
+    with case("a policy that is set while it is off is in the store, and in force when it has a port"):
+        same(p.set(ECHO)["in_force"], False, "in force")
+        shown = p.show()
+        same((shown["default"], shown["generation"], shown["text"]), (False, 1, ECHO), "what is shown")
+        same(p.run("policy", "show", USER, WEB).stdout, ECHO, "the text, as it was written")
+    with case("a mistake is told by file, line and column, and changes nothing"):
+        r = p.set("accept inn\n", want=REFUSED)
+        check(f"{p.file}:1:8: 'inn': expected in" in r.stderr, r.stderr)
+        r = p.set(ECHO + "expect allow in tcp from 192.0.2.1 dport 9\n", want=REFUSED)
+        check(f"{p.file}:3: expected allow" in r.stderr, r.stderr)
+        same(p.show()["text"], ECHO, "the text")
+    with case("who does not know the last change is refused"):
+        r = p.set(BOTH, "--generation", "0", want=REFUSED)
+        check("somebody has changed the policy meanwhile: its generation is 1" in r.stderr, r.stderr)
+        same(p.show()["generation"], 1, "generation")
+    with case("a dry run changes nothing"):
+        same(p.set(SHUT, "--dry-run")["takes_away"], True, "takes_away")
+        same(p.show()["text"], ECHO, "the text")
+
+
+def large(p):
+    with case("a policy of 1,000 rules, longer than a message, goes there and back as it was"):
+        text = "".join(f"accept in tcp from 10.{i // 250}.{i % 250}.0/24 dport {i + 1} "
+                       f"comment \"rule number {i} \u00e4\u20ac \\\"quoted\\\"\"\n" for i in range(1000))
+        check(len(text.encode()) > 65536, "it is short")
+        same(p.set(text)["rules"], 1000, "rules")
+        same(p.run("policy", "show", USER, WEB).stdout, text, "the text")
+        same(p.set(ECHO)["rules"], 1, "rules")
+
+
+def programs(p):
+    with case("the daemon refuses by itself what the command would not have sent"):
+        for args, code in (({"text": "accept inn"}, "EINVAL"), ({}, "EINVAL"), ({"text": "", "default": True}, "EINVAL"),
+                           ({"text": "default in drop\nexpect allow in tcp dport 1"}, "EINVAL")):
+            try:
+                p.lab.ask("policy-set", user=USER, name=WEB, **args)
+                check(False, f"{args} was taken")
+            except Exception as e:  # noqa: BLE001
+                same(getattr(e, "code", None), code, f"{args}: {e}")
+        try:
+            p.lab.ask("policy-put", text="accept in")
+            check(False, "a piece of nothing was taken")
+        except Exception as e:  # noqa: BLE001
+            same(getattr(e, "code", None), "ENOTCONN", str(e))
+
+
+def force(p):
+    lab = p.lab
+    with case("in force before its first frame: what it allows passes, all else does not"):
+        p.alice.connect()
+        p.web.start()
+        shown = p.show()
+        same((shown["in_force"], shown["default"]), (True, False), "in_force, default")
+        net.wait_for(lambda: p.opens(7), 60, lambda: f"port 7 to answer; dropped: {lab.reasons()}", 0.2)
+        dropped = lab.reasons()
+        check(not p.opens(80), "port 80 answered")
+        same(probe.ping(p.alice.ns, IP, wait=1), (3, 0), "pings")
+        lab.moved("policy", dropped, 4)
+    with case("each rule has counted"):
+        rules = {r["says"]: r for r in p.show()["rules"]}
+        check(rules["accept in tcp dport 7 comment \"echo\""]["packets"] >= 1, f"{rules}")
+        check(rules["default in drop"]["packets"] >= 4, f"{rules}")
+        check("default in drop" in p.run("policy", "show", USER, WEB, "--counters").stdout, "the table")
+    with case("replaced while it runs: in force when the answer is there"):
+        r = p.set(BOTH)
+        same((r["in_force"], r["takes_away"], r["strict"]), (True, False, False), "in_force, takes_away, strict")
+        check(p.opens(80), "port 80 does not answer")
+        rules = {r["says"]: r for r in p.show()["rules"]}
+        check(rules["accept in tcp dport 7 comment \"echo\""]["packets"] >= 1, f"it forgot: {rules}")
+
+
+def strict(p):
+    with case("an accept that is taken away ends the flows that it had let in, and no others"):
+        p.set(BOTH)
+        echo, page = p.connect(7), p.connect(80)
+        check(talks(echo), "no echo")
+        r = p.set(ECHO)
+        same((r["takes_away"], r["strict"]), (True, True), "takes_away, strict")
+        check(r["ended_flows"] >= 1, f"{r}")
+        check(talks(echo), "the flow that it allows was ended")
+        page.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with contextlib.suppress(OSError):
+            check(not page.recv(1), "the flow that it does not allow goes on")
+        echo.close()
+        page.close()
+    with case("--no-strict: what is established goes on, and nothing new is let in"):
+        echo = p.connect(7)
+        check(talks(echo), "no echo")
+        same(p.set(SHUT, "--no-strict")["ended_flows"], 0, "flows ended")
+        check(talks(echo), "it was ended")
+        check(not p.opens(7), "a new one was let in")
+        r = p.set(SHUT, "--strict")
+        check(r["ended_flows"] >= 1, f"{r}")
+        check(not talks(echo), "it goes on")
+        echo.close()
+
+
+def restart(p):
+    lab = p.lab
+    with case("the daemon killed: the policy goes on, and the next daemon leaves it as it is"):
+        p.set(ECHO)
+        check(p.opens(7), "port 7 does not answer")
+        n = {r["says"]: r["packets"] for r in p.show()["rules"]}
+        lab.daemon.kill9()
+        check(p.opens(7) and not p.opens(80), "it is not in force")
+        lab.daemon.start()
+        shown = p.show()
+        same((shown["in_force"], shown["generation"]), (True, shown["generation"]), "in_force")
+        again = {r["says"]: r["packets"] for r in shown["rules"]}
+        key = "accept in tcp dport 7 comment \"echo\""
+        check(again[key] > n[key], f"counters: {n}, then {again}")
+        check(p.opens(7) and not p.opens(80), "it is not in force afterwards")
+
+
+def default(p):
+    lab = p.lab
+    with case("back to the host's default; a new one of that is in force after a reload"):
+        r = json.loads(p.run("--json", "policy", "set", USER, WEB, "--default").stdout)
+        same(r["in_force"], True, "in_force")
+        same(p.show()["default"], True, "default")
+        same(probe.ping(p.alice.ns, IP), (3, 3), "pings")
+        check(not p.opens(7), "port 7 answered")
+        p.write(p.default, "default in drop\naccept in tcp dport 7\n")
+        p.run("reload")
+        net.wait_for(lambda: p.opens(7), 10, "the new default", 0.1)
+        same(probe.ping(p.alice.ns, IP, wait=1), (3, 0), "pings")
+    with case("a default policy with a mistake is refused, and the old one stays"):
+        p.write(p.default, "accept everything\n")
+        p.run("reload", want=REFUSED)
+        check(p.opens(7), "port 7 does not answer")
+        p.write(p.default, "default in drop\naccept in tcp dport 7\n")
+        p.run("reload")
+
+
+def edit(p):
+    editor = "/run/editor"
+    env = {**os.environ, "VISUAL": editor}
+
+    def script(body):
+        p.write(editor, "#!/bin/sh\n" + body)
+        os.chmod(editor, stat.S_IRWXU)
+
+    p.set(ECHO)
+    with case("edit: what comes out of the editor is in force"):
+        script("echo 'accept in tcp dport 80' >>\"$1\"\n")
+        p.run("policy", "edit", USER, WEB, env=env)
+        same(p.show()["text"], ECHO + "accept in tcp dport 80\n", "the text")
+    with case("edit: nothing changed is nothing done"):
+        generation = p.show()["generation"]
+        script("exit 0\n")
+        check("not changed" in p.run("policy", "edit", USER, WEB, env=env).stdout, "it does not say so")
+        same(p.show()["generation"], generation, "generation")
+    with case("edit: a mistake keeps what was written, and says where"):
+        script("echo nonsense >>\"$1\"\n")
+        r = p.run("policy", "edit", USER, WEB, want=REFUSED, env=env, stdin=-3)
+        path = r.stderr.rsplit("what was written is in ", 1)[-1].strip()
+        with open(path) as f:
+            check(f.read().endswith("nonsense\n"), "what was written")
+        os.unlink(path)
+    with case("edit: somebody else was faster: nothing of theirs is lost"):
+        script(f"{p.lab.build}/sallyport -q --socket {p.lab.socket} policy set {USER} {WEB} {p.file}\n"
+               "echo 'accept in udp' >>\"$1\"\n")
+        p.write(p.file, BOTH)
+        r = p.run("policy", "edit", USER, WEB, want=REFUSED, env=env)
+        check("somebody has changed the policy meanwhile" in r.stderr, r.stderr)
+        os.unlink(r.stderr.rsplit("what was written is in ", 1)[-1].strip())
+        same(p.show()["text"], BOTH, "the text")
+    with case("diff: what a file would change, in the one way to write it"):
+        p.write(p.file, SHUT + "accept in tcp  dport 80\naccept in udp dport 53")
+        r = p.run("policy", "diff", USER, WEB, p.file).stdout
+        check("-accept in tcp dport 7 comment \"echo\"\n" in r and "+accept in udp dport 53\n" in r, r)
+        check(" accept in tcp dport 80\n" in r and "it takes something away" in r, r)
+        d = p.lab.json("policy", "diff", USER, WEB, p.file)
+        same((d["same"], d["takes_away"], d["added"]), (False, True, ["accept in udp dport 53"]), "as JSON")
+
+
+def asleep(p):
+    with case("a frame that the policy refuses does not wake a machine that sleeps; one that it allows does"):
+        p.set(ECHO)
+        p.web.policy(start="traffic", grace="0")
+        p.alice.stop()
+        p.lab.wait_gone(lambda x: True, "the session to end")
+        p.web.stop("--save")
+        p.alice.connect()
+        check(not p.opens(80), "port 80 answered")
+        same(p.web.state(), "saved", "state")
+        s = p.connect(7, timeout=30)
+        check(s and talks(s), "it was not woken")
+
+
+def gone(p):
+    with case("a machine that is removed takes its policy along"):
+        p.web.stop("--now")
+        p.web.wait("off")
+        p.run("machine", "remove", USER, WEB)
+        net.wait_for(lambda: p.policy_ports() == ["0"], 10, lambda: f"only the default's; {p.policy_ports()}", 0.05)
+
+
+def policies():
+    p = Place()
+    before(p)
+    large(p)
+    programs(p)
+    force(p)
+    strict(p)
+    restart(p)
+    default(p)
+    edit(p)
+    asleep(p)
+    gone(p)
+    p.lab.close()
+
+
+main((policies,))

@@ -276,7 +276,7 @@ static void test_default_policy(void **state)
 {
 	static const struct {
 		const char *policy, *says; /* NULL: there is no such file; it is fit */
-	} rows[] = {
+	} policies[] = {
 		{"default in drop\naccept in tcp dport 22\nexpect allow in tcp dport 22\n", NULL},
 		{"", NULL},
 		{NULL,
@@ -287,32 +287,34 @@ static void test_default_policy(void **state)
 		{"default in drop\nexpect allow in tcp dport 9\n",
 		 "f:2: default-policy: /dev/shm/sp-config-policy:2: expected allow"},
 	};
-	static const char conf[] = "[firewall]\ndefault-policy = /dev/shm/sp-config-policy\n";
-	static const char device[] = "[firewall]\ndefault-policy = /dev/zero\n";
+#define INSTANCE "[instance a]\nconfig = /etc/openvpn/a.conf\n"
+	static const char conf[] =
+		"[firewall]\ndefault-policy = /dev/shm/sp-config-policy\n" INSTANCE;
+	static const char device[] = "[firewall]\ndefault-policy = /dev/zero\n" INSTANCE;
 	_cleanup_free_
 	char *errors = NULL;
 	struct config *none = NULL;
 	size_t size = 0;
 	FILE *f;
 
-	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < SP_ARRAY_SIZE(policies); i++) {
 		_cleanup_(config_freep) struct config *c = NULL;
 		_cleanup_free_
 		char *said = NULL;
 
 		unlink("/dev/shm/sp-config-policy");
-		f = rows[i].policy ? fopen("/dev/shm/sp-config-policy", "we") : NULL;
+		f = policies[i].policy ? fopen("/dev/shm/sp-config-policy", "we") : NULL;
 		if (f) {
-			fputs(rows[i].policy, f);
+			fputs(policies[i].policy, f);
 			fclose(f);
 		}
 		f = open_memstream(&said, &size);
 		assert_int_equal(config_parse("f", conf, strlen(conf), &c, f),
-				 rows[i].says ? -EINVAL : 0);
+				 policies[i].says ? -EINVAL : 0);
 		fclose(f);
 		unlink("/dev/shm/sp-config-policy");
-		if (rows[i].says ? !strstr(said, rows[i].says)
-				 : strcmp(c->default_rules, rows[i].policy) != 0)
+		if (policies[i].says ? !strstr(said, policies[i].says)
+				     : strcmp(c->default_rules, policies[i].policy) != 0)
 			fail_msg("row %zu: %s", i, said);
 	}
 	/* What has no end is not waited for. */

@@ -107,7 +107,10 @@ static int find_owned(struct daemon *d, const char *text, const char *slash, str
 	if (m && m->joined)
 		return take(&m->member, ret, ret_why);
 	if (m)
-		return fail(ret_why, -ENODEV, "%s: its port is not in its segment", text);
+		return fail(ret_why, -ENODEV,
+			    "%s: it is off, and not in its segment: what is for it is dropped as "
+			    "dst-unknown; start it, or let traffic start it",
+			    text);
 	w = workload_find(d, user, slash + 1);
 	if (w && w->up)
 		return take(&w->member, ret, ret_why);

@@ -3,8 +3,8 @@
  * May a packet pass the ports of the machines that it goes from and to? By the flow that it belongs
  * to, which was judged at both when it began; or, where it begins one, by their policies.
  *
- * One look-up of a flow serves both ports and the guard of addresses (is_proven). What has no machine
- * at either end never comes here.
+ * One look-up of a flow serves both ports and the guard of addresses (is_proven). What has no
+ * machine at either end never comes here.
  */
 #ifndef SALLYPORT_BPF_FIREWALL_H
 #define SALLYPORT_BPF_FIREWALL_H
@@ -23,8 +23,8 @@
 /* --- the passage --- */
 
 /*
- * Where a machine routes, a packet comes by twice, to it and from it again: the two addresses of the
- * frame tell which of the ways this is, in either direction.
+ * Where a machine routes, a packet comes by twice, to it and from it again: the two addresses of
+ * the frame tell which of the ways this is, in either direction.
  */
 static __always_inline void note_leg(struct passage *w, const struct frame *f)
 {
@@ -72,12 +72,13 @@ static __always_inline bool is_error(const struct packet *p)
 static __always_inline bool is_flowless(const struct packet *p)
 {
 	return p->version == 6 && p->proto == PROTO_ICMP6 &&
-	       ((p->icmp_type >= 130 && p->icmp_type <= ND_REDIRECT) || p->icmp_type == MLD2_REPORT);
+	       ((p->icmp_type >= 130 && p->icmp_type <= ND_REDIRECT) ||
+		p->icmp_type == MLD2_REPORT);
 }
 
 static __always_inline bool may_have_flow(const struct packet *p)
 {
-	return !(p->fragment & FRAGMENT_LATER) && (!is_icmp(p) || icmp_has_flow(p));
+	return !(p->fragment & FRAGMENT_LATER) && (!is_icmp(p) || icmp_has_id(p));
 }
 
 /* The flow of P, if there is one. */
@@ -470,8 +471,8 @@ static __noinline bool has_flow(const struct packet *p, const struct passage *w)
 }
 
 /*
- * A packet that was judged when it came, and has waited since: may it still go on? Nothing is learned
- * from it a second time.
+ * A packet that was judged when it came, and has waited since: may it still go on? Nothing is
+ * learned from it a second time.
  */
 __noinline int recall(struct __sk_buff *skb, struct packet *p, const struct passage *w)
 {

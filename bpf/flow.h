@@ -76,7 +76,7 @@ static __always_inline bool icmp_is_request(const struct packet *p)
 	return p->icmp_type == 8 || p->icmp_type == 13 || p->icmp_type == 15 || p->icmp_type == 17;
 }
 
-/* The type of the request that it is, or answers; only of what has a flow (icmp_has_flow). */
+/* The type of the request that it is, or answers; only of what has a flow (icmp_has_id). */
 static __always_inline __u8 icmp_request_type(const struct packet *p)
 {
 	if (p->version == 6)
@@ -89,11 +89,6 @@ static __always_inline __u8 icmp_request_type(const struct packet *p)
 static __always_inline bool is_icmp(const struct packet *p)
 {
 	return p->proto == (p->version == 6 ? PROTO_ICMP6 : PROTO_ICMP);
-}
-
-static __always_inline bool icmp_has_flow(const struct packet *p)
-{
-	return icmp_has_id(p) || (p->version == 6 && (p->icmp_type == 139 || p->icmp_type == 140));
 }
 
 /* Which end of the key is it that sent P? */
@@ -113,8 +108,8 @@ static __always_inline __u8 sending_end(const struct packet *p)
 }
 
 /*
- * What stands for ports in a query of ICMP: who asked is part of it, so that two that ask each other
- * with the same identifier have a flow each.
+ * What stands for ports in a query of ICMP: who asked is part of it, so that two that ask each
+ * other with the same identifier have a flow each.
  */
 static __always_inline void icmp_ports(const struct packet *p, __u8 from, __be16 *port)
 {
@@ -294,9 +289,9 @@ static __always_inline enum sp_timeout state_timeout(__u32 word)
 }
 
 /*
- * Its time has run out on its owner's clock. If there is a machine at the other end as well, it lives
- * on while that one's clock stands, and as long again as it lives in its state when that one's goes
- * again: it is the owner's clock that has gone on meanwhile.
+ * Its time has run out on its owner's clock. If there is a machine at the other end as well, it
+ * lives on while that one's clock stands, and as long again as it lives in its state when that
+ * one's goes again: it is the owner's clock that has gone on meanwhile.
  */
 static __noinline bool may_end(const struct sp_flow *f, __u32 word)
 {
@@ -345,8 +340,8 @@ static __always_inline bool same_ends(const struct sp_flow *f, const struct pass
 
 /*
  * May be asked without the lock: one word says it all, and who writes it has the machine's port and
- * the key's address before him. The 0 of an epoch, one in 256, proves nothing: the daemon then takes
- * back all proofs, so that none is ever taken for one of a later round.
+ * the key's address before him. The 0 of an epoch, one in 256, proves nothing: the daemon then
+ * takes back all proofs, so that none is ever taken for one of a later round.
  */
 static __always_inline bool is_proven(const struct sp_flow *f, const struct passage *w)
 {

@@ -178,8 +178,9 @@ static __always_inline __u32 upper_min(const struct packet *p)
 
 static __always_inline bool icmp_has_id(const struct packet *p)
 {
-	if (p->version == 6)
-		return p->icmp_type == 128 || p->icmp_type == 129;
+	if (p->version == 6) /* Node Information (RFC 4620) has its Qtype there, in both ways */
+		return p->icmp_type == 128 || p->icmp_type == 129 || p->icmp_type == 139 ||
+		       p->icmp_type == 140;
 	/* Echo; timestamp, information, address mask: RFC 792, 950. */
 	return p->icmp_type == 0 || p->icmp_type == 8 || (p->icmp_type >= 13 && p->icmp_type <= 18);
 }

@@ -41,7 +41,7 @@ static __noinline struct sp_flow *find_quoted(const struct packet *p, const stru
 {
 	struct passage q = {.slot = w->slot};
 
-	if (is_icmp(p) && !icmp_has_flow(p))
+	if (is_icmp(p) && !icmp_has_id(p))
 		return NULL;
 	__builtin_memcpy(q.leg, w->leg, sizeof(q.leg));
 	make_key(p, &q);

@@ -100,8 +100,8 @@ struct copies {
 	__u32 wire_len; /* of the longest frame on the wire */
 	__u32 port;	/* where it came from: skipped */
 	__u32 sent;
-	__u32 failed;	/* enum sp_reason of the last copy that could not be made */
-	__u32 refused;	/* enum sp_reason of the last machine that does not want it */
+	__u32 failed;  /* enum sp_reason of the last copy that could not be made */
+	__u32 refused; /* enum sp_reason of the last machine that does not want it */
 	bool read;
 	bool rewritten; /* its destination is a unicast address now */
 	bool too_long;	/* for one of the ports */
@@ -166,8 +166,9 @@ static long copy_one(__u32 i, void *arg)
 }
 
 /*
- * One copy for each other port of the segment, at most SP_FLOOD_MAX; the original ends here. P: what
- * is in the frame, if READ, or room for it. Returns why not, if nobody got one or a copy failed.
+ * One copy for each other port of the segment, at most SP_FLOOD_MAX; the original ends here. P:
+ * what is in the frame, if READ, or room for it. Returns why not, if nobody got one or a copy
+ * failed.
  */
 static __always_inline enum sp_reason flood_frame(struct __sk_buff *skb, const struct frame *f,
 						  const struct sp_bind *bind, struct packet *p,

@@ -386,8 +386,7 @@ static void test_damage(void **state)
 			policy_compile(p, 1, policy_digest(text, strlen(text)), &compiled, error),
 			0);
 		row = draw(3) ? draw((uint32_t)compiled.n) : 0;
-		((uint16_t *)&compiled.v[row])[draw(SP_ROW_LEN / 2)] ^=
-			(uint16_t)(1 + draw(65535));
+		((uint16_t *)&compiled.v[row])[draw(SP_ROW_LEN / 2)] ^= (uint16_t)(1 + draw(65535));
 		assert_int_equal(put_raw(2, &compiled), 0);
 		for (int k = 0; k < 50; k++, asked++) {
 			struct policy_verdict want, got = {0};

@@ -45,7 +45,6 @@ enum {
 };
 
 enum {
-	BPF_F_RECOMPUTE_CSUM = 1,
 	BPF_F_INVALIDATE_HASH = 2,
 };
 

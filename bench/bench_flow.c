@@ -5,12 +5,15 @@
  * nf_conntrack asked instead (kfuncs). How many flows begin in a second; how much memory one takes.
  */
 #include "bench/bench.h"
+#include "kfunc.skel.h"
 #include "peers.skel.h"
 
 #define ROUNDS 9
 #define RUNS 3
 #define REPEAT 300000
 #define FLOWS 100000
+#define BUDGET 131072 /* a power of two, as tables have buckets */
+#define MEMORY_ROUNDS 3
 #define TC_ACT_REDIRECT 7
 #define LOOPBACK 1
 #define MACHINE 3 /* bench_mac's number */
@@ -106,7 +109,7 @@ static struct dataplane *open_world(void)
 	const struct dataplane_options options = {.unpinned = true,
 						  .max_bindings = 16384,
 						  .max_ports = 64,
-						  .flows = 131072,
+						  .flows = BUDGET,
 						  .sampling = true};
 	const struct sp_dst session = {
 		.ifindex = LOOPBACK, .port = 2, .max_len = 1514, .kind = SP_PORT_VPN};
@@ -114,7 +117,7 @@ static struct dataplane *open_world(void)
 		.ifindex = LOOPBACK, .port = 1, .max_len = 1514, .kind = SP_PORT_MACHINE};
 	const struct sp_bind bind = {.segment = BENCH_SEGMENT, .port = 2};
 	const struct sp_machine machine = {.flags = SP_M_PINNED, .slot = SLOT};
-	const struct dataplane_budget budget = {.flows = 131072};
+	const struct dataplane_budget budget = {.flows = BUDGET};
 	struct dataplane *dp = open_dataplane(&options);
 	uint8_t mac[6];
 
@@ -169,8 +172,180 @@ static void decision(struct peers_bpf *peers)
 	dataplane_close(dp);
 }
 
+/* --- beside nf_conntrack --- */
+
+static void copy_map(int from, int to, size_t key_size, size_t value_size)
+{
+	uint8_t key[32], value[64];
+	bool first = true;
+
+	if (key_size > sizeof(key) || value_size > sizeof(value))
+		must(-E2BIG, "map");
+	while (bpf_map_get_next_key(from, first ? NULL : key, key) == 0) {
+		first = false;
+		must_errno(bpf_map_lookup_elem(from, key, value));
+		must_errno(bpf_map_update_elem(to, key, value, BPF_ANY));
+	}
+}
+
+/* The same entries for the peer. */
+static struct kfunc_bpf *open_peer(struct dataplane *dp)
+{
+	struct kfunc_bpf *k = kfunc_bpf__open_and_load();
+
+	if (!k)
+		must(-errno, "kfunc");
+	copy_map(dataplane_map_fd(dp, "bindings"), bpf_map__fd(k->maps.bindings),
+		 sizeof(struct sp_bind_key), sizeof(struct sp_bind));
+	copy_map(dataplane_map_fd(dp, "addresses"), bpf_map__fd(k->maps.addresses),
+		 sizeof(struct sp_address_key), sizeof(struct sp_address));
+	copy_map(dataplane_map_fd(dp, "fdb"), bpf_map__fd(k->maps.fdb),
+		 sizeof(struct sp_fdb_key), sizeof(struct sp_dst));
+	return k;
+}
+
+/* An established connection, among FLOWS of each. */
+static void beside_kfunc(struct peers_bpf *peers)
+{
+	double empty, ours[ROUNDS], theirs[ROUNDS], ratio[ROUNDS];
+	struct dataplane *dp = open_world();
+	int machine = dataplane_prog_fd(dp, "steer_machine");
+	struct kfunc_bpf *k = open_peer(dp);
+	struct tcp_frame f;
+
+	open_connections(dp, FLOWS);
+	for (uint32_t i = 0; i < FLOWS; i++) {
+		make_tcp(&f, i, false, 0x10, 5001, 1001);
+		must(run_once(bpf_program__fd(k->progs.kfunc_open), &f, LOOPBACK), "nf_conntrack");
+	}
+	make_tcp(&f, 777, false, 0x10, 5001, 1001);
+	for (int i = 0; i < ROUNDS; i++) {
+		empty = test_run(bpf_program__fd(peers->progs.empty), &f, 0);
+		ours[i] = test_run(machine, &f, TC_ACT_REDIRECT) - empty;
+		theirs[i] = test_run(bpf_program__fd(k->progs.kfunc_steer), &f, TC_ACT_REDIRECT) -
+			    empty;
+		ratio[i] = ours[i] / theirs[i];
+	}
+	report("flow.vs_kfunc", median(ours, ROUNDS), "ns", "nf_conntrack by kfunc",
+	       median(theirs, ROUNDS), median(ratio, ROUNDS));
+	kfunc_bpf__destroy(k);
+	dataplane_close(dp);
+}
+
+#define SETUP_ROUNDS 7
+#define SETUPS 100000 /* new flows in one of them */
+
+/* ns for each of SETUPS frames, each of a connection of its own. */
+static double run_setups(struct kfunc_bpf *k, int prog, const struct tcp_frame *f, uint32_t answer)
+{
+	struct __sk_buff skb = {.ifindex = LOOPBACK, .ingress_ifindex = LOOPBACK};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f, .data_size_in = sizeof(*f),
+		    .ctx_in = &skb, .ctx_size_in = sizeof(skb), .repeat = SETUPS);
+	uint32_t zero = 0;
+
+	k->bss->vary_state = 0;
+	must_errno(bpf_map_update_elem(bpf_map__fd(k->maps.next), &zero, &prog, BPF_ANY));
+	must(bpf_prog_test_run_opts(bpf_program__fd(k->progs.vary), &opts), "test run");
+	must(opts.retval == answer ? 0 : -EPROTO, "the last new flow");
+	return opts.duration;
+}
+
+static void new_slot(struct dataplane *dp)
+{
+	const struct dataplane_budget budget = {.flows = BUDGET};
+
+	must(dataplane_slot_unmake(dp, SLOT), "tables");
+	dataplane_slot_end(dp, SLOT);
+	must(dataplane_slot_begin(dp, SLOT, BENCH_SEGMENT, &budget, 0), "slot");
+	must(dataplane_slot_make(dp, SLOT), "tables");
+}
+
+static void check_opened(struct dataplane *dp)
+{
+	struct sp_slot s;
+
+	must(dataplane_slot_get(dp, SLOT, &s), "slot");
+	must(s.opened == SETUPS && s.flows == SETUPS ? 0 : -EPROTO, "flows made");
+}
+
+/*
+ * From a machine to a session, SYN by SYN. The peer's flows are another namespace's each round, as
+ * its table is emptied so.
+ */
+static void setup_rate(struct peers_bpf *peers)
+{
+	double ours[SETUP_ROUNDS], theirs[SETUP_ROUNDS], ratio[SETUP_ROUNDS];
+	struct dataplane *dp = open_world();
+	struct kfunc_bpf *k = open_peer(dp);
+	struct tcp_frame f;
+
+	make_tcp(&f, 0, false, 0x02, 5000, 0);
+	for (int i = 0; i < SETUP_ROUNDS; i++) {
+		double vary = run_setups(k, bpf_program__fd(peers->progs.empty), &f, 0);
+
+		new_slot(dp);
+		ours[i] = run_setups(k, dataplane_prog_fd(dp, "steer_machine"), &f,
+				     TC_ACT_REDIRECT) - vary;
+		check_opened(dp);
+		must_errno(unshare(CLONE_NEWNET));
+		theirs[i] = run_setups(k, bpf_program__fd(k->progs.kfunc_setup), &f,
+				       TC_ACT_REDIRECT) - vary;
+		ratio[i] = theirs[i] / ours[i];
+	}
+	report("flow.setup", 1e9 / median(ours, SETUP_ROUNDS), "flows/s", "nf_conntrack by kfunc",
+	       1e9 / median(theirs, SETUP_ROUNDS), median(ratio, SETUP_ROUNDS));
+	kfunc_bpf__destroy(k);
+	dataplane_close(dp);
+}
+
+/* --- memory --- */
+
+/* KiB of the kernel's that /proc/meminfo says are in use for its own objects. */
+static double kernel_kib(void)
+{
+	static const char *const names[] = {"Slab:", "VmallocUsed:", "Percpu:"};
+	_cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
+	char name[64];
+	double sum = 0, kib;
+
+	if (!f)
+		must(-errno, "/proc/meminfo");
+	while (fscanf(f, "%63s %lf%*[^\n]", name, &kib) == 2)
+		for (size_t i = 0; i < SP_ARRAY_SIZE(names); i++)
+			if (strcmp(name, names[i]) == 0)
+				sum += kib;
+	return sum;
+}
+
+/*
+ * What the kernel has taken for FLOWS flows of IPv4, and the buckets of their tables, 16 bytes each,
+ * which are there before them. Others' noise is a few MiB. Each round in a slot of its own: what is
+ * given back comes back late.
+ */
+static void bytes(void)
+{
+	const struct dataplane_budget budget = {.flows = BUDGET};
+	double each[MEMORY_ROUNDS];
+	struct dataplane *dp = open_world();
+
+	for (uint32_t i = 0; i < MEMORY_ROUNDS; i++) {
+		uint32_t slot = SLOT + 1 + i;
+		double before;
+
+		must(dataplane_slot_begin(dp, slot, BENCH_SEGMENT, &budget, 0), "slot");
+		must(dataplane_slot_make(dp, slot), "tables");
+		dataplane_machine_set_slot(dp, 1, slot);
+		before = kernel_kib();
+		open_connections(dp, FLOWS);
+		each[i] = (kernel_kib() - before) * 1024 / FLOWS + 16.0 * BUDGET / FLOWS;
+	}
+	report("flow.bytes", median(each, MEMORY_ROUNDS), "bytes", NULL, 0, 0);
+	dataplane_close(dp);
+}
+
 int main(int argc, char **argv)
 {
+	const char *what = argc == 2 ? argv[1] : "";
 	struct peers_bpf *peers;
 
 	isolate();
@@ -178,7 +353,16 @@ int main(int argc, char **argv)
 	peers = peers_bpf__open_and_load();
 	if (!peers)
 		must(-errno, "peers");
-	decision(peers);
+	if (strcmp(what, "decision") == 0)
+		decision(peers);
+	else if (strcmp(what, "kfunc") == 0)
+		beside_kfunc(peers);
+	else if (strcmp(what, "setup") == 0)
+		setup_rate(peers);
+	else if (strcmp(what, "bytes") == 0)
+		bytes();
+	else
+		must(-EINVAL, "usage: bench_flow decision|kfunc|setup|bytes");
 	peers_bpf__destroy(peers);
 	return 0;
 }

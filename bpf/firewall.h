@@ -227,7 +227,7 @@ static __always_inline void tell_policy(const struct policy_question *q,
 	}
 }
 
-/* A reject is told by its reason (SP_R_POLICY_REJECT): who drops the frame answers it (reject.h). */
+/* A reject is told by its reason, SP_R_POLICY_REJECT: who drops the frame answers it (reject.h). */
 static __always_inline int ask_policy(struct __sk_buff *skb, const struct packet *p, __u32 port,
 				      __u8 direction, __u8 state)
 {

@@ -70,7 +70,8 @@ char *event_frame_text(const unsigned char *data, size_t size)
 	return text;
 }
 
-static void print_drop(FILE *f, const json_t *e)
+/* What was dropped, or logged by a rule; rule 0 is the default. */
+static void print_frame(FILE *f, const json_t *e)
 {
 	const char *hex = json_string_value(json_object_get(e, "data"));
 	_cleanup_free_
@@ -79,7 +80,10 @@ static void print_drop(FILE *f, const json_t *e)
 	int n = hex ? pcap_unhex(hex, data, sizeof(data)) : 0;
 
 	frame = event_frame_text(data, n > 0 ? (size_t)n : 0);
-	fprintf(f, "drop %s (%s) %s port %" PRId64 " segment %" PRId64, field_text(e, "reason"),
+	fprintf(f, "%s", field_text(e, "type"));
+	if (json_object_get(e, "rule"))
+		fprintf(f, " rule %" PRId64, field_int(e, "rule"));
+	fprintf(f, " %s (%s) %s port %" PRId64 " segment %" PRId64, field_text(e, "reason"),
 		field_text(e, "hook"), field_text(e, "device"), field_int(e, "port"),
 		field_int(e, "segment"));
 	if (field_int(e, "vid"))
@@ -115,6 +119,13 @@ static void print_fields(FILE *f, const json_t *e)
 		fprintf(f, " vid %" PRId64, field_int(e, "vid"));
 }
 
+bool event_is_frame(const json_t *e)
+{
+	const char *type = field_text(e, "type");
+
+	return strcmp(type, "drop") == 0 || strcmp(type, "log") == 0;
+}
+
 char *event_text(const json_t *e)
 {
 	const char *type = field_text(e, "type");
@@ -124,8 +135,8 @@ char *event_text(const json_t *e)
 
 	if (!f)
 		text_oom();
-	if (strcmp(type, "drop") == 0) {
-		print_drop(f, e);
+	if (event_is_frame(e)) {
+		print_frame(f, e);
 	} else if (strcmp(type, "lost") == 0) {
 		fprintf(f, "lost %" PRId64 " events: this reader is too slow",
 			field_int(e, "count"));

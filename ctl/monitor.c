@@ -95,7 +95,7 @@ static int handle_message(const struct monitor_run *m)
 {
 	_cleanup_json_ json_t *message = NULL;
 	const json_t *event;
-	bool is_drop;
+	bool is_frame;
 	int r;
 
 	r = client_receive(m->fd, &message, client_now_us() + m->ctl->timeout_us);
@@ -104,15 +104,15 @@ static int handle_message(const struct monitor_run *m)
 	if (client_reply_error(message, NULL) < 0)
 		return call_refused(m->ctl, message);
 	event = json_object_get(message, "event");
-	is_drop = strcmp(field_text(event, "type"), "drop") == 0;
-	if (m->pcap_fd >= 0 && is_drop) {
+	is_frame = event_is_frame(event);
+	if (m->pcap_fd >= 0 && is_frame) {
 		r = capture(m, event);
 		if (r < 0) {
 			text_line(stderr, "sallyport: capture: %s", strerror(-r));
 			return CTL_FAILED;
 		}
 	}
-	if (m->print && (m->want_drops || !is_drop))
+	if (m->print && (m->want_drops || !is_frame))
 		print_event(m, event);
 	if (ferror(stdout))
 		return CTL_FAILED;

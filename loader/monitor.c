@@ -68,8 +68,10 @@ static json_t *hex(const uint8_t *data, size_t n)
 	return json_string(text);
 }
 
-static void on_drop(const struct sp_event *e, void *arg)
+/* A frame that was dropped, or that a rule logs. */
+static void on_frame(const struct sp_event *e, void *arg)
 {
+	bool logged = e->hook == SP_HOOK_IN || e->hook == SP_HOOK_OUT;
 	struct monitor *m = arg;
 	char name[IF_NAMESIZE] = "?";
 
@@ -77,7 +79,8 @@ static void on_drop(const struct sp_event *e, void *arg)
 		return;
 	if_indextoname(e->ifindex, name);
 	publish(m,
-		json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:o}", "type", "drop",
+		json_pack("{s:s, s:o*, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:o}", "type",
+			  logged ? "log" : "drop", "rule", logged ? json_integer(e->rule) : NULL,
 			  "time_ns", (json_int_t)e->time_ns, "reason", sp_reason_name(e->reason),
 			  "hook", sp_hook_name(e->hook), "device", name, "ifindex",
 			  (json_int_t)e->ifindex, "port", (json_int_t)e->port, "segment",
@@ -90,7 +93,7 @@ static int on_events(sd_event_source *source, int fd, uint32_t revents, void *ar
 {
 	struct monitor *m = arg;
 
-	dataplane_events_drain(m->daemon->dp, on_drop, m);
+	dataplane_events_drain(m->daemon->dp, on_frame, m);
 	return 0;
 }
 

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "lib/cleanup.h"
+#include "policy.skel.h"
 #include "selftests/harness/draw.h"
 #include "selftests/harness/judge.h"
 #include "selftests/harness/net.h"
@@ -347,7 +348,12 @@ static void test_no_counters(void **state)
 
 static int put_raw(uint32_t port, const struct policy_rows *compiled)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, create, .map_flags = BPF_F_INNER_MAP | BPF_F_RDONLY_PROG);
+	const struct bpf_map *shape = judge.obj->maps.policy;
+	/* With its types: Linux 6.1 takes no others for maps in a map. */
+	LIBBPF_OPTS(bpf_map_create_opts, create, .map_flags = bpf_map__map_flags(shape),
+		    .btf_fd = (uint32_t)bpf_object__btf_fd(judge.obj->obj),
+		    .btf_key_type_id = bpf_map__btf_key_type_id(shape),
+		    .btf_value_type_id = bpf_map__btf_value_type_id(shape));
 	_cleanup_close_
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "raw", sizeof(uint32_t), sizeof(struct sp_row),
 				(uint32_t)compiled->n, &create);
@@ -380,8 +386,7 @@ static void test_damage(void **state)
 			policy_compile(p, 1, policy_digest(text, strlen(text)), &compiled, error),
 			0);
 		row = draw(3) ? draw((uint32_t)compiled.n) : 0;
-		((uint16_t *)&compiled.v[row])[draw(SP_ROW_LEN / 2)] ^=
-			(uint16_t)(1 + draw(65535));
+		((uint16_t *)&compiled.v[row])[draw(SP_ROW_LEN / 2)] ^= (uint16_t)(1 + draw(65535));
 		assert_int_equal(put_raw(2, &compiled), 0);
 		for (int k = 0; k < 50; k++, asked++) {
 			struct policy_verdict want, got = {0};

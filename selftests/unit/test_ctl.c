@@ -687,6 +687,10 @@ static void test_event_text(void **state)
 		{"{\"type\":\"drop\",\"reason\":\"runt\",\"hook\":\"guard\",\"device\":\"t0\","
 		 "\"port\":1,\"segment\":0,\"vid\":0,\"len\":3,\"data\":\"010203\"}",
 		 "drop runt (guard) t0 port 1 segment 0 len 3: 3 bytes"},
+		{"{\"type\":\"log\",\"rule\":2,\"reason\":\"policy-reject\",\"hook\":\"in\","
+		 "\"device\":\"t0\",\"port\":3,\"segment\":1,\"vid\":0,\"len\":3,"
+		 "\"data\":\"010203\"}",
+		 "log rule 2 policy-reject (in) t0 port 3 segment 1 len 3: 3 bytes"},
 		{"{\"type\":\"drop\",\"data\":\"xyz\"}",
 		 "drop - (-) - port 0 segment 0 len 0: 0 bytes"},
 		{"{}", "-"},

@@ -35,6 +35,21 @@ const struct ctl_option ctl_globals[] = {
 		"pinned", 0, "YES", "yes: it may send with these addresses only (no)"              \
 	}
 
+#define FLOWS                                                                                      \
+	{"user", 0, "USER", "only those of this user's machines"},                                 \
+		{"machine", 0, "MACHINE", "only those of this machine of the user"},               \
+		{"protocol", 'p', "PROTOCOL", "tcp, udp, icmp, icmpv6, ..., or its number"},       \
+		{"state", 's', "STATE", "as established, syn-sent, replied"},                      \
+		{"ipv4", '4', NULL, "only IPv4"}, {"ipv6", '6', NULL, "only IPv6"},                \
+		{"address", 'a', "ADDRESS", "of one of its ends; or a prefix, as 10.0.0.0/24"},    \
+		{"from", 0, "ADDRESS", "of who began it"},                                         \
+		{"to", 0, "ADDRESS", "of whom it was to"},                                         \
+		{"port", 0, "PORT", "of one of its ends"},                                         \
+		{"from-port", 0, "PORT", "of who began it"},                                       \
+	{                                                                                          \
+		"to-port", 0, "PORT", "of whom it was to"                                          \
+	}
+
 #define PASSWORD                                                                                   \
 	{"password-file", 0, "FILE", "take the password from FILE"},                               \
 	{                                                                                          \
@@ -106,6 +121,11 @@ const struct ctl_command ctl_commands[] = {
 	{"machine", "remove", "USER MACHINE",
 	 "take it from the user; a domain that was there stays",
 	 OPTIONS({"delete-disk", 0, NULL, "delete its overlay too"}), cmd_machine_remove},
+	{"flow", "list", "", "list the connections that pass machines' ports", OPTIONS(FLOWS),
+	 cmd_flow_list},
+	{"flow", "count", "", "count them, by state and protocol", OPTIONS(FLOWS), cmd_flow_count},
+	{"flow", "kill", "", "end them: the next packet is judged as a new one",
+	 OPTIONS(FLOWS, {"all", 0, NULL, "every one of every user"}), cmd_flow_kill},
 	{"policy", "show", "[USER] [MACHINE]", "a machine's firewall, or the host's default",
 	 OPTIONS({"counters", 0, NULL, "each rule with what it has counted"}), cmd_policy_show},
 	{"policy", "set", "USER MACHINE [FILE]", "put a policy in force (-: standard input)",

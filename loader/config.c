@@ -87,6 +87,38 @@ static const struct config_key keys[] = {
 	K("machines", "rate-frames", KEY_SIZE, machine_rate_frames, 0, 1000000000ULL),
 	K("machines", "burst-frames", KEY_SIZE, machine_burst_frames, 0, 1000000000ULL),
 	K("firewall", "default-policy", KEY_PATH, default_policy, 1, 1023),
+	K("firewall", "flows", KEY_UINT, flows, SP_FLOWS_MIN, SP_FLOWS_MAX),
+	K("firewall", "max-flows", KEY_UINT, max_flows, SP_FLOWS_MIN, SP_FLOWS_MAX),
+	K("firewall", "new-flows", KEY_SIZE, new_flows, 0, 10000000),
+	K("firewall", "new-flows-burst", KEY_SIZE, new_flows_burst, 1, 10000000),
+	K("firewall", "pick-up", KEY_DURATION, pick_up_s, 0, 86400),
+	K("firewall", "timeout-tcp-syn-sent", KEY_DURATION, timeout_s[TIMEOUT_TCP_SYN_SENT], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-syn-recv", KEY_DURATION, timeout_s[TIMEOUT_TCP_SYN_RECV], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-established", KEY_DURATION, timeout_s[TIMEOUT_TCP_ESTABLISHED],
+	  1, SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-fin-wait", KEY_DURATION, timeout_s[TIMEOUT_TCP_FIN_WAIT], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-close-wait", KEY_DURATION, timeout_s[TIMEOUT_TCP_CLOSE_WAIT], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-last-ack", KEY_DURATION, timeout_s[TIMEOUT_TCP_LAST_ACK], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-time-wait", KEY_DURATION, timeout_s[TIMEOUT_TCP_TIME_WAIT], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-close", KEY_DURATION, timeout_s[TIMEOUT_TCP_CLOSE], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-retransmitted", KEY_DURATION,
+	  timeout_s[TIMEOUT_TCP_RETRANSMITTED], 1, SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-tcp-unacknowledged", KEY_DURATION,
+	  timeout_s[TIMEOUT_TCP_UNACKNOWLEDGED], 1, SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-udp", KEY_DURATION, timeout_s[TIMEOUT_UDP], 1, SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-udp-stream", KEY_DURATION, timeout_s[TIMEOUT_UDP_STREAM], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-icmp", KEY_DURATION, timeout_s[TIMEOUT_ICMP], 1, SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-icmpv6", KEY_DURATION, timeout_s[TIMEOUT_ICMPV6], 1,
+	  SP_TIMEOUT_MAX_S),
+	K("firewall", "timeout-other", KEY_DURATION, timeout_s[TIMEOUT_OTHER], 1, SP_TIMEOUT_MAX_S),
 	K("metrics", "listen", KEY_LISTEN, metrics_listen, 0, 0),
 	I("tap", KEY_TAP, tap, 1, 15),
 	I("mode", KEY_MODE, vlan_mode, 0, 0),
@@ -320,6 +352,7 @@ static void set_defaults(struct config *c)
 	c->max_macs = SP_DEF_MACS_PER_SESSION;
 	c->vid_rest_s = SP_VID_REST_S;
 	set_machine_defaults(c);
+	config_flows_defaults(c);
 }
 
 static void check_whole(struct config_parser *p)
@@ -329,6 +362,7 @@ static void check_whole(struct config_parser *p)
 	check_instance(p);
 	config_check_store(p);
 	config_check_policy(p);
+	config_flows_check(p);
 	if (c->n_instances == 0)
 		config_mistake(p, p->line, "expected at least one [instance NAME]");
 	if (!c->path || !c->socket || !c->store_path || !c->bpffs || !c->pin_dir || !c->virt_uri ||

@@ -22,6 +22,28 @@ struct config_instance {
 	uint16_t mtu; /* mtu=, 576..9000, default 1500 */
 };
 
+/* How long a flow lives in which nothing happens; config_timeouts() has what each is for. */
+enum config_timeout {
+	TIMEOUT_TCP_SYN_SENT,
+	TIMEOUT_TCP_SYN_RECV,
+	TIMEOUT_TCP_ESTABLISHED,
+	TIMEOUT_TCP_FIN_WAIT,
+	TIMEOUT_TCP_CLOSE_WAIT,
+	TIMEOUT_TCP_LAST_ACK,
+	TIMEOUT_TCP_TIME_WAIT,
+	TIMEOUT_TCP_CLOSE,
+	TIMEOUT_TCP_RETRANSMITTED,
+	TIMEOUT_TCP_UNACKNOWLEDGED,
+	TIMEOUT_UDP,
+	TIMEOUT_UDP_STREAM,
+	TIMEOUT_ICMP,
+	TIMEOUT_ICMPV6,
+	TIMEOUT_OTHER,
+	_CONFIG_TIMEOUTS,
+};
+
+struct sp_timeouts;
+
 struct config {
 	char *path;
 
@@ -78,8 +100,13 @@ struct config {
 	uint64_t machine_rate_bytes, machine_burst_bytes; /* rate-*=, burst-*=: what one may send */
 	uint64_t machine_rate_frames, machine_burst_frames;
 	/* [firewall] */
-	char *default_policy; /* default-policy=: the file; NULL: policy_builtin */
-	char *default_rules;  /* what it says; checked */
+	uint32_t flows, max_flows; /* flows=, max-flows=: of one segment at once */
+	uint32_t new_flows,
+		new_flows_burst; /* new-flows=, new-flows-burst=: a second; 0: no limit */
+	uint32_t pick_up_s;	 /* pick-up= */
+	uint32_t timeout_s[_CONFIG_TIMEOUTS]; /* timeout-*= */
+	char *default_policy;		      /* default-policy=: the file; NULL: policy_builtin */
+	char *default_rules;		      /* what it says; checked */
 	/* [metrics] */
 	char *metrics_listen; /* listen=: a loopback address (loader/trace/http.h); NULL: none */
 
@@ -108,5 +135,8 @@ void config_store_options(const struct config *c, struct store_options *ret);
 
 void config_free(struct config *c);
 void config_freep(struct config **c);
+
+/* [firewall] timeout-*, as the programs read them. */
+void config_timeouts(const struct config *c, struct sp_timeouts *ret);
 
 #endif

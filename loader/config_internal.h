@@ -5,7 +5,7 @@
 
 #include "config.h"
 
-#define CONFIG_KEYS_MAX 128
+#define CONFIG_KEYS_MAX 160
 
 enum config_key_type {
 	KEY_PATH, /* absolute: what the daemon's directory is depends on who started it */
@@ -67,6 +67,10 @@ void config_free_store(struct config *c);
 
 /* Read the host's policy; each mistake in it is one of the configuration. */
 void config_check_policy(struct config_parser *p);
+
+/* [firewall]: flows, max-flows, timeout-*. */
+void config_flows_defaults(struct config *c);
+void config_flows_check(struct config_parser *p);
 
 bool config_find_group(const char *name, uint32_t *ret);
 

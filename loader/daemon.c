@@ -122,6 +122,7 @@ static int open_dataplane(struct daemon *d)
 		.pin_dir = c->pin_dir,
 		.max_bindings = c->max_bindings,
 		.max_ports = c->max_ports,
+		.flows = c->max_flows,
 		.sampling = c->sampling,
 		.sample_ns = (uint64_t)c->sample_ms * 1000000,
 	};
@@ -137,7 +138,7 @@ static int open_dataplane(struct daemon *d)
 	log_event(LOG_INFO, "dataplane", "TC", dataplane_features(d->dp)->tcx ? "tcx" : "clsact",
 		  NULL);
 	d->portnums = portnum_new(c->max_ports);
-	return d->portnums ? 0 : -ENOMEM;
+	return d->portnums ? slots_set_timeouts(d) : -ENOMEM;
 }
 
 static int make_instances(struct daemon *d)
@@ -183,13 +184,15 @@ static void adopt_machines(struct daemon *d)
 
 static int make_machines(struct daemon *d)
 {
-	int r = store_machine_each(d->store, make_machine, d);
+	int r = slots_adopt(d);
+
+	r = r ?: store_machine_each(d->store, make_machine, d);
 
 	r = r ?: store_rules_each(d->store, note_rules, d);
 	r = r ?: rules_default_adopt(d);
 	if (r == 0)
 		adopt_machines(d);
-	return r;
+	return r ?: numbers_adopt_sleeping(d);
 }
 
 static void on_link(const struct link_info *info, bool gone, void *arg)
@@ -264,6 +267,8 @@ static int restore(struct daemon *d)
 	r = r < 0 ? r : store_workload_each(d->store, make_workload, d);
 	r = r ?: make_machines(d);
 	r = r ?: read_limits(d);
+	if (r == 0)
+		slots_set_budgets(d);
 	return r ?: reconcile(d);
 }
 
@@ -288,6 +293,7 @@ static int start_machines(struct daemon *d)
 	struct machine *m, *next;
 	int r = d->machines ? machine_virt_start(d) : 0;
 
+	slots_drop_strays(d);
 	HASH_ITER(hh_id, d->machines, m, next)
 	machine_advance(m);
 	return r;
@@ -403,6 +409,7 @@ static void free_tables(struct daemon *d)
 		m->busy = false;
 		machine_free(m);
 	}
+	slots_forget(d);
 	HASH_ITER(hh, d->segments, g, gnext)
 	{
 		HASH_DEL(d->segments, g);

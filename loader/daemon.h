@@ -11,6 +11,7 @@
 #include "control.h"
 #include "dataplane.h"
 #include "link.h"
+#include "machine/slots.h"
 #include "portnum.h"
 #include "store/store.h"
 #include "trace/loop.h"
@@ -45,7 +46,7 @@ struct daemon {
 	struct control *control;
 	struct link_watch *links;
 	struct monitor *monitor;
-	struct portnum *portnums;
+	struct portnum *portnums, *slotnums;
 	struct ends *ends;
 	struct traces *traces;
 	struct metrics *metrics;
@@ -67,6 +68,8 @@ struct daemon {
 	struct admission *admission;
 	struct presence *presences; /* by user id */
 	struct machine *machines, *machines_by_uuid, *machines_by_mac, *machines_by_port;
+	struct slot *slots;		 /* by segment: where flows are */
+	struct slots_sum slots_gone;	 /* of those that are not any more */
 	struct machine *machine_devices; /* by the MAC of the tap */
 	sd_event_source *notice_source;
 	struct machine_console *consoles;   /* list, utlist */

@@ -157,6 +157,10 @@ int dataplane_reason_get(struct dataplane *dp, enum sp_reason reason, struct sp_
 int dataplane_machine_begin(struct dataplane *dp, uint32_t port, const struct sp_machine *value);
 /* Nobody's any more, after nothing names the port: its flows end. */
 int dataplane_machine_end(struct dataplane *dp, uint32_t port);
+/* Calls CB for each port whose entry has a generation, until it answers something negative. */
+int dataplane_each_machine(struct dataplane *dp,
+			   int (*cb)(uint32_t port, const struct sp_machine *entry, void *arg),
+			   void *arg);
 /* A look at it. -ENOENT: PORT is out of range. */
 int dataplane_machine_get(struct dataplane *dp, uint32_t port, struct sp_machine *ret);
 /*
@@ -236,7 +240,13 @@ int dataplane_slot_get(struct dataplane *dp, uint32_t slot, struct sp_slot *ret)
 void dataplane_slot_set_budget(struct dataplane *dp, uint32_t slot,
 			       const struct dataplane_budget *budget);
 
+/* The most flows that a segment's tables can be made for. */
+uint32_t dataplane_flows_max(const struct dataplane *dp);
+
 int dataplane_timeouts_set(struct dataplane *dp, const struct sp_timeouts *timeouts);
+
+/* What the collection has done, ever. */
+int dataplane_collector_get(struct dataplane *dp, struct sp_collector *ret);
 
 /* A flow as it stands in its table. */
 struct dataplane_flow {

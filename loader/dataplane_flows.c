@@ -40,6 +40,13 @@ int dataplane_start_collector(struct dataplane *dp)
 	return dataplane_run(dp, DP_COLLECT, cb, NULL, 0);
 }
 
+int dataplane_collector_get(struct dataplane *dp, struct sp_collector *ret)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_lookup_elem(dp->map_fd[DP_COLLECTOR], &zero, ret) < 0 ? -errno : 0;
+}
+
 /* --- reading --- */
 
 #define BATCH 1024

@@ -123,6 +123,23 @@ int dataplane_machine_get(struct dataplane *dp, uint32_t port, struct sp_machine
 	return 0;
 }
 
+int dataplane_each_machine(struct dataplane *dp,
+			   int (*cb)(uint32_t port, const struct sp_machine *entry, void *arg),
+			   void *arg)
+{
+	struct sp_machine entry;
+	int r = 0;
+
+	for (uint32_t port = 1; r >= 0 && port < dp->max_ports; port++) {
+		if (!__atomic_load_n(&dp->machines[port].generation, __ATOMIC_RELAXED))
+			continue;
+		r = dataplane_machine_get(dp, port, &entry);
+		if (r == 0)
+			r = cb(port, &entry, arg);
+	}
+	return r < 0 ? r : 0;
+}
+
 void dataplane_machine_set_slot(struct dataplane *dp, uint32_t port, uint32_t slot)
 {
 	struct sp_machine *m = machine_at(dp, port);

@@ -81,6 +81,11 @@ int dataplane_slot_get(struct dataplane *dp, uint32_t slot, struct sp_slot *ret)
 	return 0;
 }
 
+uint32_t dataplane_flows_max(const struct dataplane *dp)
+{
+	return dp->shards * SP_SHARD_FLOWS;
+}
+
 int dataplane_timeouts_set(struct dataplane *dp, const struct sp_timeouts *timeouts)
 {
 	uint32_t zero = 0;

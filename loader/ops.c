@@ -62,6 +62,18 @@
 	{                                                                                          \
 		"pinned", ARG_BOOL, 0, 0, 0                                                        \
 	}
+#define ADDRESS(name)                                                                              \
+	{                                                                                          \
+		name, ARG_STRING, 0, 1, SP_ADDR_STRLEN - 1                                         \
+	}
+#define FLOWS                                                                                      \
+	NAME("user", 0), NAME("machine", 0), {"protocol", ARG_STRING, 0, 1, 15},                   \
+		{"state", ARG_STRING, 0, 1, 15}, {"family", ARG_INT, 0, 4, 6}, ADDRESS("address"), \
+		ADDRESS("source"), ADDRESS("destination"), {"port", ARG_INT, 0, 0, UINT16_MAX},    \
+		{"source_port", ARG_INT, 0, 0, UINT16_MAX},                                        \
+	{                                                                                          \
+		"destination_port", ARG_INT, 0, 0, UINT16_MAX                                      \
+	}
 #define FILE_OF(name)                                                                              \
 	{                                                                                          \
 		name, ARG_STRING, 0, 1, SP_PATH_MAX - 1                                            \
@@ -130,6 +142,11 @@ const struct op daemon_ops[] = {
 	{"machine-discard", ROLE_ADMIN, ARGS(MACHINE), op_machine_discard},
 	{"machine-console", ROLE_ADMIN, ARGS(MACHINE, FLAG("force")), op_machine_console},
 	{"machine-input", ROLE_ADMIN, ARGS({"data", ARG_STRING, R, 0, 8192}), op_machine_input},
+	{"flow-list", ROLE_ADMIN,
+	 ARGS(FLOWS, {"slot", ARG_INT, 0, 0, UINT32_MAX}, {"table", ARG_INT, 0, 0, UINT32_MAX}),
+	 op_flow_list},
+	{"flow-count", ROLE_ADMIN, ARGS(FLOWS), op_flow_count},
+	{"flow-kill", ROLE_ADMIN, ARGS(FLOWS, FLAG("all")), op_flow_kill},
 	{"policy-show", ROLE_ADMIN, ARGS(NAME("user", 0), NAME("name", 0), FLAG("counters")),
 	 op_policy_show},
 	{"policy-set", ROLE_ADMIN,

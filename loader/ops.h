@@ -39,6 +39,9 @@ void op_machine_discard(void *context, void *request, const json_t *args);
 void op_machine_console(void *context, void *request, const json_t *args);
 void op_machine_input(void *context, void *request, const json_t *args);
 
+void op_flow_list(void *context, void *request, const json_t *args);
+void op_flow_count(void *context, void *request, const json_t *args);
+void op_flow_kill(void *context, void *request, const json_t *args);
 void op_policy_show(void *context, void *request, const json_t *args);
 void op_policy_set(void *context, void *request, const json_t *args);
 void op_policy_put(void *context, void *request, const json_t *args);

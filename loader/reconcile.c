@@ -107,7 +107,8 @@ int reconcile_reserve(struct daemon *d)
 	int r = dataplane_each_port(d->dp, reserve_port, d->portnums);
 
 	r = r ?: dataplane_each_vid(d->dp, reserve_vid, d->portnums);
-	return r ?: dataplane_each_binding(d->dp, reserve_binding, d->portnums);
+	r = r ?: dataplane_each_binding(d->dp, reserve_binding, d->portnums);
+	return r ?: numbers_reserve(d);
 }
 
 /* --- sessions --- */
@@ -340,7 +341,7 @@ static int drop_port(uint32_t ifindex, const struct sp_port *port, void *arg)
 int reconcile(struct daemon *d)
 {
 	struct doomed x = {.daemon = d};
-	int r = adopt_sessions(d), strays;
+	int r = adopt_sessions(d), strays, entries;
 
 	r = r ?: dataplane_each_binding(d->dp, adopt_binding, d);
 	end_older(d);
@@ -353,6 +354,8 @@ int reconcile(struct daemon *d)
 	r = r ?: dataplane_each_address(d->dp, drop_address, &x);
 	r = r ?: dataplane_each_port(d->dp, drop_port, &x);
 	strays = r < 0 ? r : rules_drop_strays(d);
+	entries = strays < 0 ? strays : numbers_drop_strays(d);
+	strays = entries < 0 ? entries : strays + entries;
 	r = strays < 0 ? strays : r;
 	portnum_release(d->portnums);
 	log_printf(LOG_INFO,

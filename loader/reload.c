@@ -111,6 +111,7 @@ static void warn_restart(const struct config *a, const struct config *b)
 		{"[store] timeout", a->store_timeout_ms == b->store_timeout_ms},
 		{"[dataplane] max-bindings", a->max_bindings == b->max_bindings},
 		{"[dataplane] max-ports", a->max_ports == b->max_ports},
+		{"[firewall] max-flows", a->max_flows == b->max_flows},
 		{"[dataplane] sampling", a->sampling == b->sampling},
 		{"[dataplane] sample-interval", a->sample_ms == b->sample_ms},
 		{"[machines] uri", strcmp(a->virt_uri, b->virt_uri) == 0},
@@ -140,6 +141,9 @@ static void apply(struct daemon *d, struct config *next)
 	add_instances(d);
 	session_set_rates(d);
 	machine_reload_all(d);
+	slots_set_budgets(d);
+	if (slots_set_timeouts(d) < 0)
+		log_event(LOG_ERR, "how long flows live could not be changed", NULL);
 	if (rules)
 		rules_default_changed(d, rules);
 	if (!listens) {

@@ -26,7 +26,7 @@ enum worker_kind {
 	WORKER_STORE, /* one thread, owns the store */
 	WORKER_CLAIM, /* one thread with a store of its own: claims of MACs, which OpenVPN waits for
 		       */
-	WORKER_CPU,   /* password checks */
+	WORKER_CPU,   /* password checks; walks through flows */
 	WORKER_VIRT,  /* libvirt: what takes seconds (start, save, define) */
 	WORKER_SWIFT, /* libvirt: what a user waits for and takes milliseconds (resume, suspend) */
 	_WORKER_KINDS,

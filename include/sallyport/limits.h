@@ -56,6 +56,8 @@
 #define SP_DEF_FLOWS 16384     /* of one segment at once */
 #define SP_DEF_NEW_FLOWS 2000  /* of one segment in a second */
 #define SP_DEF_NEW_BURST 4000
+#define SP_DEF_PICK_UP_S 120
+#define SP_TIMEOUT_MAX_S (31 * 86400)
 #define SP_FLOWS_MIN 16
 #define SP_FLOWS_MAX 1048576
 #define SP_DEF_RULES 131072    /* entries in `rule_counters`: rules, and two for each policy */

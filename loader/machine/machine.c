@@ -166,6 +166,7 @@ void machine_free(struct machine *m)
 
 	machine_drop_parked(m);
 	rules_free(m);
+	m->number = number_forget(m->number);
 	sd_event_source_disable_unref(m->timer);
 	while (m->member.bindings) {
 		struct binding *b = m->member.bindings;

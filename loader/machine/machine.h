@@ -12,7 +12,7 @@
  *       programs: before, nothing passes;
  *   M2  frames go to the tap only while a guest runs behind it; before, they are parked or dropped;
  *   M3  the tap is removed only when libvirt says that the domain is off.
- * M4 and M5, of its firewall, are in rules.h.
+ * M4 and M5, of its firewall, are in rules.h; M6 to M8, of its flows, in number.h.
  */
 #ifndef SALLYPORT_LOADER_MACHINE_MACHINE_H
 #define SALLYPORT_LOADER_MACHINE_MACHINE_H
@@ -26,6 +26,7 @@
 #include "decide.h"
 #include "ladder.h"
 #include "link.h"
+#include "number.h"
 #include "presence.h"
 #include "rules.h"
 #include "segment.h"
@@ -111,6 +112,7 @@ struct machine {
 	struct link_info link; /* of the tap; ifindex 0: there is none */
 	unsigned int queues;   /* of its interface, as described; 0: not known yet */
 	struct member member;
+	struct number *number;	    /* its port's; NULL: it has none */
 	bool joined;		    /* the segment knows it */
 	struct machine_rules rules; /* the firewall at it */
 	bool spoke;		    /* a frame of it was seen since it was started */

@@ -33,7 +33,7 @@ static size_t ports(struct daemon *d, uint32_t *ret, size_t room)
 	size_t n = 0;
 
 	for (const struct machine *m = d->machines; m; m = m->hh_id.next) {
-		if (!m->joined)
+		if (!m->number)
 			continue;
 		if (n < room)
 			ret[n] = m->member.dst.port;

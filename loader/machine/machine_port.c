@@ -175,31 +175,13 @@ static void remove_tap(struct machine *m)
 
 /* --- the segment --- */
 
-static int take_number(struct machine *m)
-{
-	struct daemon *d = m->daemon;
-	uint32_t n = m->member.dst.port;
-
-	if (n)
-		return 0;
-	n = portnum_get(d->portnums);
-	if (!n)
-		return -ENOSPC;
-	m->member.dst.port = n;
-	HASH_ADD(hh_port, d->machines_by_port, member.dst.port, sizeof(n), m);
-	return dataplane_counter_clear(d->dp, n); /* D3 */
-}
-
 static void give_number(struct machine *m)
 {
-	struct daemon *d = m->daemon;
-
-	if (!m->member.dst.port)
+	if (!m->number)
 		return;
-	HASH_DELETE(hh_port, d->machines_by_port, m);
-	metrics_port_gone(d->metrics, SP_PORT_MACHINE, m->member.dst.port);
-	rules_leave(m, m->member.dst.port);
-	m->member.dst.port = 0;
+	metrics_port_gone(m->daemon->metrics, SP_PORT_MACHINE, m->member.dst.port);
+	rules_leave(m);
+	number_give(m);
 }
 
 static uint32_t port_flags(const struct machine *m)
@@ -225,28 +207,39 @@ void machine_port_set_rates(struct machine *m)
 			  "MACHINE", m->row.name, "ERROR", strerror(-r), NULL);
 }
 
-/* The rates, and what the programs keep for each machine. */
+/* The rates, and what the programs watch and guard; the entry itself is begun (number.h). */
 static int begin_port(struct machine *m)
 {
-	struct daemon *d = m->daemon;
-	const struct sp_machine value = {.generation = m->id,
-					 .watch = SP_WATCH_ADDRESS |
-						  (presence_is_there(m->owner, client_now_us())
-							   ? SP_WATCH_TO | SP_WATCH_ANSWER
-							   : 0),
-					 .flags = port_flags(m)};
-	int r = dataplane_machine_begin(d->dp, m->member.dst.port, &value);
+	uint32_t port = m->member.dst.port;
+	bool there = presence_is_there(m->owner, client_now_us());
 
-	return r ?: set_rates(m);
+	dataplane_machine_flags(m->daemon->dp, port, port_flags(m), SP_M_PINNED);
+	dataplane_machine_unpark(m->daemon->dp, port);
+	dataplane_machine_watch(m->daemon->dp, port,
+				SP_WATCH_ADDRESS | (there ? SP_WATCH_TO | SP_WATCH_ANSWER : 0));
+	return set_rates(m);
+}
+
+/* Behind its policy (M4), and with its flows where they belong (M6, M7): both at once. */
+static int ready(struct machine *m)
+{
+	int r = number_take(m), rules, flows;
+
+	if (r < 0)
+		return r;
+	rules = rules_ready(m);
+	flows = number_ready(m);
+	if (rules < 0 && rules != -EAGAIN)
+		return rules;
+	return flows < 0 ? flows : rules;
 }
 
 static int join(struct machine *m)
 {
 	struct daemon *d = m->daemon;
 	struct member *p = &m->member;
-	int r = take_number(m);
+	int r = ready(m);
 
-	r = r ?: rules_ready(m); /* M4 */
 	if (r == -EAGAIN)
 		return r;
 	r = r ?: begin_port(m);
@@ -280,7 +273,12 @@ static void leave(struct machine *m)
 		segment_leave(m->daemon, &m->member);
 	}
 	m->joined = false;
-	give_number(m);
+}
+
+/* M8: its guest will go on where it was. */
+static bool keeps_number(const struct machine *m)
+{
+	return m->info.state == VIRT_SAVED || m->info.state == VIRT_UNKNOWN;
 }
 
 /* --- M1 --- */
@@ -343,10 +341,16 @@ int machine_port_sync(struct machine *m)
 
 	if (member && !m->joined)
 		r = join(m);
-	else if (!member && (m->joined || m->want != LEVEL_RUN))
-		leave(m); /* one that is to start, and whose policy is on its way, keeps its number */
+	else if (!member)
+		leave(m);
+	/* One that is to start, and is not ready to, keeps its number too. */
+	if (!member && m->want != LEVEL_RUN && !keeps_number(m))
+		give_number(m);
+	number_set_clock(m);
+	if (m->joined && r == 0)
+		r = number_ready(m); /* after a restart that brought its flows */
 	if (r == -EAGAIN)
-		r = 0; /* its policy is on its way: machine_advance comes back to it */
+		r = 0; /* it is on its way: machine_advance comes back to it */
 	if (!up && m->tap != TAP_NONE) {
 		dst = wanted_dst(m);
 		dst.ifindex = 0;
@@ -368,42 +372,51 @@ int machine_port_sync(struct machine *m)
 void machine_port_drop(struct machine *m)
 {
 	leave(m);
+	give_number(m);
 	remove_tap(m);
 }
 
 /* --- after a restart --- */
 
+/* Its entry was not there; its flows come when workers run. */
+static int begin_anew(struct machine *m)
+{
+	const struct sp_machine value = {.generation = m->id};
+	int r = dataplane_machine_begin(m->daemon->dp, m->member.dst.port, &value);
+
+	m->number->begun = r == 0;
+	return r ?: begin_port(m);
+}
+
 int machine_port_adopt(struct machine *m)
 {
 	struct daemon *d = m->daemon;
-	struct sp_machine known;
+	struct sp_machine entry;
 	struct link_info link;
 	struct sp_port port;
 	struct sp_dst dst;
 	char name[16];
+	bool known;
 	int r;
 
 	tap_name(m, name);
 	if (link_get(name, &link) < 0 || dataplane_port_get(d->dp, link.ifindex, &port) < 0)
 		return 0; /* nothing of it is there, or nothing that could be believed */
-	if (port.kind != SP_PORT_MACHINE || port.segment != m->row.segment ||
-	    portnum_take(d->portnums, port.port) < 0)
+	if (port.kind != SP_PORT_MACHINE || port.segment != m->row.segment)
 		return -EUCLEAN;
+	known = dataplane_machine_get(d->dp, port.port, &entry) == 0 && entry.generation == m->id;
+	m->member = (struct member){.segment = m->row.segment, .generation = m->id, .machine = m};
+	r = number_adopt(m, port.port, known);
+	if (r < 0)
+		return r == -EEXIST ? -EUCLEAN : r;
 	set_link(m, &link);
-	m->member = (struct member){.segment = m->row.segment,
-				    .generation = m->id,
-				    .machine = m,
-				    .dst = {.port = port.port}};
-	HASH_ADD(hh_port, d->machines_by_port, member.dst.port, sizeof(port.port), m);
 	/* Asleep or awake is what the entries say, until libvirt is asked. */
 	if (dataplane_fdb_get(d->dp, m->row.segment, m->row.mac, &dst) < 0)
 		dst.flags = SP_F_ASLEEP;
 	m->member.dst = wanted_dst(m);
 	m->member.dst.flags = dst.flags & SP_F_ASLEEP;
-	if (dataplane_machine_get(d->dp, port.port, &known) < 0 || known.generation != m->id)
-		r = begin_port(m);
-	else
-		r = 0;
+	if (!known)
+		r = begin_anew(m);
 	m->spoke = true;
 	m->tap = TAP_READY; /* `ports` is written last, and the links were renewed */
 	r = r ?: rules_adopt(m);
@@ -424,6 +437,7 @@ void machine_port_link_gone(struct daemon *d, uint32_t ifindex)
 			  m->row.name, NULL);
 		dataplane_detach(d->dp, ifindex);
 		leave(m);
+		give_number(m);
 		forget_link(m);
 		m->tap = TAP_NONE;
 		machine_advance(m);

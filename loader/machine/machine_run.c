@@ -170,6 +170,13 @@ static void went_down(struct machine *m)
 	m->stop = (struct decide_stop){0};
 }
 
+/* M8's other half: who boots knows nothing of connections. */
+static void went_off(struct machine *m)
+{
+	went_down(m);
+	number_end_flows(m);
+}
+
 /* M2: what a verb that succeeded means for the port. */
 static void succeeded(struct machine *m, enum virt_state before)
 {
@@ -228,7 +235,7 @@ static void take_info(struct machine *m, const struct virt_info *info)
 	if (info->state != VIRT_UNKNOWN)
 		m->looked = true;
 	if (info->state == VIRT_OFF && before != VIRT_OFF)
-		went_down(m);
+		went_off(m);
 	notice_foreign(m);
 	account(m);
 	remember(m);

@@ -49,13 +49,15 @@ static void conclude(struct machine *m, const struct rules_result *result)
 struct apply_job {
 	struct job job;
 	struct daemon *daemon;
-	uint32_t id; /* the machine's */
+	struct number *number; /* whose port it is */
+	uint32_t id;	       /* the machine's */
 	uint64_t generation;
 	struct rules_order order;
 };
 
 static void apply_job_free(struct apply_job *j)
 {
+	number_unref(j->number);
 	rules_order_free(&j->order);
 	free(j);
 }
@@ -67,7 +69,6 @@ static void apply_run(struct job *job, struct store *store)
 	rules_apply(j->daemon->dp, &j->order);
 }
 
-static void clear_port(struct daemon *d, uint32_t port);
 static int apply(struct machine *m);
 
 static void applied(struct machine *m, const struct apply_job *j)
@@ -102,16 +103,11 @@ static void apply_done(struct job *job)
 	struct apply_job *j = (struct apply_job *)job;
 	struct machine *m = machine_find_id(j->daemon, j->id);
 
-	if (m && m->rules.busy && m->member.dst.port == j->order.port) {
+	if (m) {
 		m->rules.busy = false;
-		applied(m, j);
+		if (m->number == j->number) /* else it was given back meanwhile */
+			applied(m, j);
 		machine_advance(m);
-	} else {
-		if (m)
-			m->rules.busy = false;
-		clear_port(j->daemon, j->order.port); /* it was given back meanwhile */
-		if (m)
-			machine_advance(m);
 	}
 	apply_job_free(j);
 }
@@ -133,6 +129,7 @@ static int apply(struct machine *m)
 		return r;
 	*j = (struct apply_job){.job = {apply_run, apply_done, NULL},
 				.daemon = d,
+				.number = number_ref(m->number),
 				.id = m->id,
 				.generation = x->generation,
 				.order = {.port = m->member.dst.port,
@@ -203,69 +200,9 @@ void rules_replace(struct machine *m, char *text, uint64_t generation, enum rule
 		conclude(m, &(struct rules_result){.r = r, .error = strerror(-r)});
 }
 
-/* --- numbers that are given back --- */
-
-struct clear_job {
-	struct job job;
-	struct daemon *daemon;
-	uint32_t port;
-	int r;
-};
-
-static void clear_run(struct job *job, struct store *store)
+void rules_leave(struct machine *m)
 {
-	struct clear_job *j = (struct clear_job *)job;
-
-	j->r = dataplane_policy_clear(j->daemon->dp, j->port);
-}
-
-static void clear_failed(int r)
-{
-	log_event(LOG_ERR,
-		  "a policy could not be taken away: its port number rests until a restart",
-		  "ERROR", strerror(-r), NULL);
-}
-
-static void clear_done(struct job *job)
-{
-	struct clear_job *j = (struct clear_job *)job;
-
-	if (j->r < 0)
-		clear_failed(j->r);
-	else
-		portnum_put(j->daemon->portnums, j->port);
-	free(j);
-}
-
-static void clear_port(struct daemon *d, uint32_t port)
-{
-	struct clear_job *j = calloc(1, sizeof(*j));
-	int r = -ENOMEM;
-
-	if (j) {
-		*j = (struct clear_job){
-			.job = {clear_run, clear_done, NULL}, .daemon = d, .port = port};
-		r = workers_submit(d->workers, WORKER_SWIFT, &j->job);
-	}
-	if (r < 0) {
-		free(j);
-		clear_failed(r);
-	}
-}
-
-void rules_leave(struct machine *m, uint32_t port)
-{
-	struct machine_rules *x = &m->rules;
-	struct daemon *d = m->daemon;
-	struct sp_head head;
-
-	x->in_force = false;
-	if (x->busy)
-		return; /* apply_done does the rest */
-	if (dataplane_policy_head(d->dp, port, &head) == -ENOENT)
-		portnum_put(d->portnums, port);
-	else
-		clear_port(d, port);
+	m->rules.in_force = false;
 }
 
 /* --- at start --- */

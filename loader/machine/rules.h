@@ -70,8 +70,8 @@ int rules_drop_strays(struct daemon *d);
  * is called then. Another error: it cannot be; m->rules.trouble says why.
  */
 int rules_ready(struct machine *m);
-/* The machine has given PORT back: it is free when no policy is there any more. Takes PORT. */
-void rules_leave(struct machine *m, uint32_t port);
+/* The machine gives its number back, which takes the policy away (number.h). */
+void rules_leave(struct machine *m);
 
 /*
  * The store has another one: TEXT, which is taken. DONE is called once, maybe at once, also where

@@ -105,8 +105,10 @@ static void apply_done(struct job *job)
 
 	if (m) {
 		m->rules.busy = false;
-		if (m->number == j->number) /* else it was given back meanwhile */
+		if (m->number == j->number)
 			applied(m, j);
+		else /* it was given back meanwhile: the next one has it */
+			conclude(m, &(struct rules_result){.in_force = false});
 		machine_advance(m);
 	}
 	apply_job_free(j);

@@ -138,8 +138,9 @@ static int apply(struct machine *m)
 					  .generation = x->generation,
 					  .text = copy(x->text),
 					  .fallback = strdup(rules_default(d)),
-					  .before = TAKE_PTR(x->before),
+					  .before = x->before,
 					  .look = x->in_force ? x->strict : RULES_STRICT_NO}};
+	x->before = NULL;
 	if (j->order.fallback && !j->order.text == !x->text)
 		r = workers_submit(d->workers, WORKER_SWIFT, &j->job);
 	if (r < 0)

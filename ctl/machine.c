@@ -147,6 +147,17 @@ static void print_time(const char *label, int64_t s, bool zero_is_never)
 		  s == 0 && zero_is_never ? "never" : duration_format((uint32_t)s, buf));
 }
 
+static void print_firewall(const json_t *f)
+{
+	bool in_force = json_is_true(json_object_get(f, "in_force"));
+
+	if (json_is_true(json_object_get(f, "default")))
+		text_line(stdout, "  %-10s the host's default", "firewall");
+	else
+		text_line(stdout, "  %-10s its own, generation %" PRId64 "%s", "firewall",
+			  field_int(f, "generation"), in_force ? ", in force" : "");
+}
+
 static void print_machine(const json_t *m)
 {
 	_cleanup_free_
@@ -166,6 +177,7 @@ static void print_machine(const json_t *m)
 		  field_int(m, "port"));
 	text_line(stdout, "  %-10s %s%s", "addresses", addresses[0] ? addresses : "not known yet",
 		  json_is_true(json_object_get(m, "pinned")) ? " (pinned)" : "");
+	print_firewall(json_object_get(m, "firewall"));
 	text_line(stdout, "  %-10s %s", "start", field_text(p, "start"));
 	text_line(stdout, "  %-10s %s%s", "stop", field_text(p, "stop"),
 		  json_is_true(json_object_get(p, "default_stop")) ? " (default)" : "");

@@ -54,6 +54,7 @@ static const struct config_key keys[] = {
 	K("dataplane", "pin-dir", KEY_NAME, pin_dir, 1, 63),
 	K("dataplane", "max-bindings", KEY_UINT, max_bindings, 16, 16777216),
 	K("dataplane", "max-ports", KEY_UINT, max_ports, 16, SP_PORTS_MAX),
+	K("dataplane", "max-rules", KEY_UINT, max_rules, 16, 16777216),
 	K("dataplane", "sampling", KEY_BOOL, sampling, 0, 0),
 	K("dataplane", "sample-interval", KEY_UINT, sample_ms, 0, 60000),
 	K("session", "max-per-user", KEY_UINT, max_sessions, 1, 32),
@@ -346,6 +347,7 @@ static void set_defaults(struct config *c)
 	c->pin_dir = strdup(SP_PIN_DIR);
 	c->max_bindings = SP_DEF_BINDINGS;
 	c->max_ports = SP_DEF_PORTS;
+	c->max_rules = SP_DEF_RULES;
 	c->sampling = true;
 	c->sample_ms = 10;
 	c->max_sessions = SP_DEF_SESSIONS_PER_USER;

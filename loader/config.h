@@ -72,6 +72,7 @@ struct config {
 	char *bpffs, *pin_dir;	/* bpffs=, pin-dir= */
 	uint32_t max_bindings;	/* max-bindings= 16..16777216 */
 	uint32_t max_ports;	/* max-ports= 16..1048576 */
+	uint32_t max_rules;	/* max-rules= 16..16777216 */
 	bool sampling;		/* sampling= yes|no */
 	unsigned int sample_ms; /* sample-interval= ms, 0..60000, default 10 */
 

@@ -122,6 +122,7 @@ static int open_dataplane(struct daemon *d)
 		.pin_dir = c->pin_dir,
 		.max_bindings = c->max_bindings,
 		.max_ports = c->max_ports,
+		.max_rules = c->max_rules,
 		.flows = c->max_flows,
 		.sampling = c->sampling,
 		.sample_ns = (uint64_t)c->sample_ms * 1000000,

@@ -111,6 +111,7 @@ static void warn_restart(const struct config *a, const struct config *b)
 		{"[store] timeout", a->store_timeout_ms == b->store_timeout_ms},
 		{"[dataplane] max-bindings", a->max_bindings == b->max_bindings},
 		{"[dataplane] max-ports", a->max_ports == b->max_ports},
+		{"[dataplane] max-rules", a->max_rules == b->max_rules},
 		{"[firewall] max-flows", a->max_flows == b->max_flows},
 		{"[dataplane] sampling", a->sampling == b->sampling},
 		{"[dataplane] sample-interval", a->sample_ms == b->sample_ms},

@@ -177,6 +177,7 @@ json_t *view_status(struct daemon *d)
 	const struct dataplane_features *f = dataplane_features(d->dp);
 	json_t *instances = json_array(), *store, *j;
 	unsigned int bindings = 0;
+	uint32_t rules, max_rules;
 	struct session *s;
 	struct instance *i;
 
@@ -199,6 +200,10 @@ json_t *view_status(struct daemon *d)
 		      "bindings", bindings, "features", "tcx", f->tcx, "xdp_native", f->xdp_native,
 		      "store", store, "libvirt", view_libvirt(d), "machines", view_machines(d),
 		      "instances", instances, "stages", trace_summary(d->traces));
+	dataplane_rules_used(d->dp, &rules, &max_rules);
+	json_object_set_new(
+		j, "rules",
+		json_pack("{s:I, s:I}", "used", (json_int_t)rules, "max", (json_int_t)max_rules));
 	if (d->config->metrics_listen)
 		json_object_set_new(j, "metrics", view_http(d));
 	return j;

@@ -82,6 +82,15 @@ static const char *reason(const struct machine *m)
 	return NULL;
 }
 
+static json_t *view_rules(const struct machine *m)
+{
+	const struct machine_rules *x = &m->rules;
+
+	return json_pack("{s:b, s:I, s:b}", "default", x->text == NULL, "generation",
+			 (json_int_t)x->generation, "in_force",
+			 x->in_force && x->applied == x->generation);
+}
+
 json_t *view_machine(const struct machine *m)
 {
 	char uuid[UUID_STRLEN], mac[MAC_STRLEN];
@@ -102,6 +111,7 @@ json_t *view_machine(const struct machine *m)
 					    (json_int_t)m->n_parked, "replayed_frames",
 					    (json_int_t)m->n_replayed, "expired_frames",
 					    (json_int_t)m->n_expired));
+	json_object_set_new(j, "firewall", view_rules(m));
 	if (m->up_us && decide_depth(&m->info) <= LEVEL_SHRINK)
 		json_object_set_new(j, "up_s",
 				    json_integer((json_int_t)(now - m->up_us) / 1000000));

@@ -105,8 +105,10 @@ static void apply_done(struct job *job)
 
 	if (m) {
 		m->rules.busy = false;
-		if (m->number == j->number) /* else it was given back meanwhile */
+		if (m->number == j->number)
 			applied(m, j);
+		else /* it was given back meanwhile: the next one has it */
+			conclude(m, &(struct rules_result){.in_force = false});
 		machine_advance(m);
 	}
 	apply_job_free(j);
@@ -136,8 +138,9 @@ static int apply(struct machine *m)
 					  .generation = x->generation,
 					  .text = copy(x->text),
 					  .fallback = strdup(rules_default(d)),
-					  .before = TAKE_PTR(x->before),
+					  .before = x->before,
 					  .look = x->in_force ? x->strict : RULES_STRICT_NO}};
+	x->before = NULL;
 	if (j->order.fallback && !j->order.text == !x->text)
 		r = workers_submit(d->workers, WORKER_SWIFT, &j->job);
 	if (r < 0)

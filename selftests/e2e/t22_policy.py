@@ -27,7 +27,8 @@ class Place:
     def __init__(self):
         self.default = "/run/default.policy"
         self.write(self.default, "default in drop\naccept in icmp\n")
-        self.lab = MachineLab(daemon={"firewall": {"default-policy": self.default}})
+        self.lab = MachineLab(daemon={"firewall": {"default-policy": self.default},
+                                      "dataplane": {"max-rules": "1500"}})
         self.lab.up()
         self.lab.user(USER, "10.50.0.10/24")
         self.alice = self.lab.client(USER, mac="02:00:00:00:00:01")
@@ -115,10 +116,14 @@ def before(p):
         same(p.show()["text"], ECHO, "the text")
 
 
+def thousand(first=1):
+    return "".join(f"accept in tcp from 10.{i // 250}.{i % 250}.0/24 dport {i + first} "
+                   f"comment \"rule number {i} \u00e4\u20ac \\\"quoted\\\"\"\n" for i in range(1000))
+
+
 def large(p):
     with case("a policy of 1,000 rules, longer than a message, goes there and back as it was"):
-        text = "".join(f"accept in tcp from 10.{i // 250}.{i % 250}.0/24 dport {i + 1} "
-                       f"comment \"rule number {i} \u00e4\u20ac \\\"quoted\\\"\"\n" for i in range(1000))
+        text = thousand()
         check(len(text.encode()) > 65536, "it is short")
         same(p.set(text)["rules"], 1000, "rules")
         same(p.run("policy", "show", USER, WEB).stdout, text, "the text")
@@ -164,6 +169,21 @@ def force(p):
         check(p.opens(80), "port 80 does not answer")
         rules = {r["says"]: r for r in p.show()["rules"]}
         check(rules["accept in tcp dport 7 comment \"echo\""]["packets"] >= 1, f"it forgot: {rules}")
+
+
+def full(p):
+    with case("what cannot be put in force is refused, and the one before stays: in force and in the store"):
+        text = ECHO + thousand().split("\n", 1)[1]
+        p.set(text)
+        generation = p.show()["generation"]
+        r = p.set(ECHO + thousand(2000).split("\n", 1)[1], want=REFUSED)
+        check("no more counters for rules" in r.stderr and "the policy of before is in force" in r.stderr, r.stderr)
+        shown = p.show()
+        same((shown["text"], shown["in_force"]), (text, True), "text, in_force")
+        check(shown["generation"] > generation, "a generation was given twice")
+        check("trouble" not in shown and p.opens(7), f"{shown.get('trouble')}")
+        p.set(ECHO)
+        check(p.lab.ask("status")["rules"]["used"] < 20, f"{p.lab.ask('status')['rules']}")
 
 
 def strict(p):
@@ -299,6 +319,7 @@ def policies():
     large(p)
     programs(p)
     force(p)
+    full(p)
     strict(p)
     restart(p)
     default(p)

@@ -172,6 +172,17 @@ static json_t *view_http(const struct daemon *d)
 	return j;
 }
 
+static json_t *view_flows(const struct daemon *d)
+{
+	struct slots_sum s;
+
+	slots_sum(d, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "segments", (json_int_t)s.slots,
+			 "in_use", (json_int_t)s.flows, "max", (json_int_t)s.flows_max, "opened",
+			 (json_int_t)s.opened, "expired", (json_int_t)s.expired, "refused_full",
+			 (json_int_t)s.full, "refused_rate", (json_int_t)s.over_rate);
+}
+
 json_t *view_status(struct daemon *d)
 {
 	const struct dataplane_features *f = dataplane_features(d->dp);
@@ -199,6 +210,7 @@ json_t *view_status(struct daemon *d)
 		      "bindings", bindings, "features", "tcx", f->tcx, "xdp_native", f->xdp_native,
 		      "store", store, "libvirt", view_libvirt(d), "machines", view_machines(d),
 		      "instances", instances, "stages", trace_summary(d->traces));
+	json_object_set_new(j, "flows", view_flows(d));
 	if (d->config->metrics_listen)
 		json_object_set_new(j, "metrics", view_http(d));
 	return j;

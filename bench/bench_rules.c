@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What does it cost to ask a policy, and does it depend on how many rules there are? The first
- * frame of a connection by BPF_PROG_TEST_RUN: headers read, policy asked. And how long does a
- * policy of 1,000 rules take to be read and compiled, and to come into force?
+ * What does it cost to ask a policy, and does it depend on how many rules there are? The first frame
+ * of a connection by BPF_PROG_TEST_RUN: headers read, policy asked. And how long does a policy of
+ * 1,000 rules take to be read and compiled, and to come into force?
  */
 #include "bench/bench.h"
 #include "loader/policy/policy.h"
@@ -58,10 +58,10 @@ static void set_policy(struct dataplane *dp, unsigned int n)
 /* TCP, the first of a connection, which rule RULE lets in; RULE 0: none does. */
 static void make_syn(uint8_t f[FRAME_LEN], unsigned int rule)
 {
-	static const uint8_t head[54] = {2,    0, 0,  0,  0,	2, 2,	 0,    0,  0, 0, 1, 8,	0,
-					 0x45, 0, 0,  60, 0,	0, 0x40, 0,    64, 6, 0, 0, 10, 0,
-					 0,    7, 10, 9,  9,	9, 0x9c, 0x40, 0,  0, 0, 0, 0,	0,
-					 0,    0, 0,  0,  0xa0, 2, 0xff, 0xff, 0,  0, 0, 0};
+	static const uint8_t head[54] = {
+		2, 0, 0, 0, 0, 2, 2, 0,	   0,	 0, 0,	  1, 8, 0,
+		0x45, 0, 0, 60, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 7, 10, 9, 9, 9,
+		0x9c, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xa0, 2, 0xff, 0xff, 0, 0, 0, 0};
 	unsigned int dport = 1000 + rule * 7;
 
 	memset(f, 0, FRAME_LEN);
@@ -110,22 +110,18 @@ int main(int argc, char **argv)
 	if (!peers || !judge)
 		must(-errno, "objects");
 	must(bpf_map__reuse_fd(judge->maps.policies, dataplane_map_fd(dp, "policies")), "reuse");
-	must(bpf_map__reuse_fd(judge->maps.rule_counters, dataplane_map_fd(dp, "rule_counters")),
-	     "reuse");
+	must(bpf_map__reuse_fd(judge->maps.rule_counters, dataplane_map_fd(dp, "rule_counters")), "reuse");
 	must(policy_bpf__load(judge), "load");
 	make_syn(frame, 0);
 	printf("empty %f\n", test_run(bpf_program__fd(peers->progs.empty), frame, 0));
 	for (unsigned int n = 0; n <= 1000; n = n ? n * 10 : 1) {
 		set_policy(dp, n);
 		make_syn(frame, n);
-		printf("%u last %f", n,
-		       test_run(bpf_program__fd(judge->progs.judge), frame, n ? 0 : SP_R_POLICY));
+		printf("%u last %f", n, test_run(bpf_program__fd(judge->progs.judge), frame, n ? 0 : SP_R_POLICY));
 		make_syn(frame, n ? 1 : 0);
-		printf(" first %f",
-		       test_run(bpf_program__fd(judge->progs.judge), frame, n ? 0 : SP_R_POLICY));
+		printf(" first %f", test_run(bpf_program__fd(judge->progs.judge), frame, n ? 0 : SP_R_POLICY));
 		make_syn(frame, n + 1);
-		printf(" none %f\n",
-		       test_run(bpf_program__fd(judge->progs.judge), frame, SP_R_POLICY));
+		printf(" none %f\n", test_run(bpf_program__fd(judge->progs.judge), frame, SP_R_POLICY));
 	}
 	policy_bpf__destroy(judge);
 	peers_bpf__destroy(peers);

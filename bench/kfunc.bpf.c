@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What if nf_conntrack kept the connections? A program that steers a machine's frame as ours does for
- * what is established (binding, address, destination, both counters, redirect), and asks nf_conntrack
- * by its kfuncs for the flow; one that makes a flow there; and one that gives each frame another
- * source. IPv4 and TCP only: what else would cost is left out, to its advantage.
+ * What if nf_conntrack kept the connections? Our own program on a machine's port, step for step,
+ * which asks nf_conntrack by its kfuncs for the flow, and makes one there. They look at no state
+ * and at no window. And one that gives each frame another source. IPv4 and TCP only.
  */
-#include "vmlinux.h"
+#include "bpf/steer.bpf.c"
 
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#include "bench/peers.h"
-#include "sallyport/abi.h"
-
-char LICENSE[] SEC("license") = "GPL";
-
-#define TC_ACT_SHOT 2
-#define PROTO_TCP 6
-#define CURRENT_NETNS (-1)
+/* Addresses are a segment's own, and so must be its connections: a namespace for each, by its id.
+ */
+#define SEGMENT_NETNS 1
 #define IPS_SEEN_REPLY_ASSURED 6 /* uapi/linux/netfilter/nf_conntrack_common.h */
 #define ESTABLISHED_MS 432000000
 #define NEW_MS 120000
@@ -50,19 +41,12 @@ extern int bpf_ct_set_status(const struct nf_conn___init *, __u32) __ksym;
 extern int bpf_ct_change_timeout(struct nf_conn *, __u32) __ksym;
 extern void bpf_ct_release(struct nf_conn *) __ksym;
 
-#define TABLE(name, table_type, n, key_type, value_type)                                           \
-	struct {                                                                                   \
-		__uint(type, table_type);                                                          \
-		__uint(max_entries, n);                                                            \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
-	} name SEC(".maps")
-
-TABLE(bindings, BPF_MAP_TYPE_HASH, 16384, struct sp_bind_key, struct sp_bind);
-TABLE(addresses, BPF_MAP_TYPE_HASH, 16384, struct sp_address_key, struct sp_address);
-TABLE(fdb, BPF_MAP_TYPE_HASH, 16384, struct sp_fdb_key, struct sp_dst);
-TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, 64, __u32, struct sp_counter);
-TABLE(next, BPF_MAP_TYPE_PROG_ARRAY, 1, __u32, __u32);
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} next SEC(".maps");
 
 /* Ethernet, IPv4 without options, TCP. */
 struct headers {
@@ -74,126 +58,104 @@ struct headers {
 	__u8 tcp[16];
 } __attribute__((packed));
 
-static __always_inline bool read_headers(struct __sk_buff *skb, struct headers *h)
+static __always_inline struct bpf_sock_tuple tuple_of(const struct packet *p)
 {
-	return !bpf_skb_load_bytes(skb, 0, h, sizeof(*h)) && h->proto == bpf_htons(0x0800) &&
-	       h->ip[9] == PROTO_TCP;
+	return (struct bpf_sock_tuple){p->src.w[3], p->dst.w[3], p->sport, p->dport};
 }
 
-static __always_inline struct bpf_sock_tuple tuple_of(const struct headers *h)
+/* Does nf_conntrack know of it? Then it is told that it is alive. */
+static __always_inline bool ask_conntrack(struct __sk_buff *skb, const struct packet *p)
 {
-	return (struct bpf_sock_tuple){h->saddr, h->daddr, h->sport, h->dport};
+	struct bpf_ct_opts opts = {.netns_id = SEGMENT_NETNS, .l4proto = PROTO_TCP};
+	struct bpf_sock_tuple t = tuple_of(p);
+	struct nf_conn *ct = bpf_skb_ct_lookup(skb, &t, sizeof(t), &opts, sizeof(opts));
+
+	if (!ct)
+		return false;
+	bpf_ct_change_timeout(ct, ESTABLISHED_MS);
+	bpf_ct_release(ct);
+	return true;
 }
 
-static __always_inline void count(__u32 port, __u32 len)
+static __always_inline bool make_flow_there(struct __sk_buff *skb, const struct packet *p, __u32 ms)
 {
-	struct sp_counter *c = bpf_map_lookup_elem(&counters, &port);
+	struct bpf_ct_opts opts = {.netns_id = SEGMENT_NETNS, .l4proto = PROTO_TCP};
+	struct bpf_sock_tuple t = tuple_of(p);
+	struct nf_conn___init *n = bpf_skb_ct_alloc(skb, &t, sizeof(t), &opts, sizeof(opts));
+	struct nf_conn *ct;
 
-	if (c) {
-		c->rx_frames++;
-		c->rx_bytes += len;
-	}
+	if (!n)
+		return false;
+	bpf_ct_set_timeout(n, ms);
+	bpf_ct_set_status(n, IPS_SEEN_REPLY_ASSURED);
+	ct = bpf_ct_insert_entry(n);
+	if (!ct)
+		return false;
+	bpf_ct_release(ct);
+	return true;
 }
 
-static __always_inline const struct sp_dst *steer(struct __sk_buff *skb, const struct headers *h)
+/*
+ * steer_machine, but for its flows: whoever is in nf_conntrack passes; MAKE: who is not gets there,
+ * if the machine's policy lets it out.
+ */
+static __always_inline int steer_by_conntrack(struct __sk_buff *skb, bool make)
 {
-	struct sp_bind_key b = {.ifindex = skb->ingress_ifindex};
-	struct sp_address_key a = {};
-	struct sp_fdb_key f = {};
-	const struct sp_address *owner;
+	struct policy_answer a = {};
+	struct policy_question q = {.direction = POLICY_OUT, .state = POLICY_NEW};
 	const struct sp_bind *bind;
+	struct sp_machine *self;
+	const struct sp_dst *d;
+	struct frame f = {};
+	struct desk *k;
+	int r;
 
-	__builtin_memcpy(b.mac, h->src, sizeof(b.mac));
-	bind = bpf_map_lookup_elem(&bindings, &b);
+	bind = parse_skb(skb, &f) ? NULL : find_binding(&f);
 	if (!bind)
-		return NULL;
-	a.segment = f.segment = bind->segment;
-	a.addr[10] = a.addr[11] = 0xff;
-	__builtin_memcpy(a.addr + 12, &h->saddr, 4);
-	owner = bpf_map_lookup_elem(&addresses, &a);
-	if (!owner || owner->port != bind->port)
-		return NULL;
-	__builtin_memcpy(f.mac, h->dst, sizeof(f.mac));
-	count(bind->port, skb->len);
-	return bpf_map_lookup_elem(&fdb, &f);
+		return TC_ACT_SHOT;
+	self = find_machine(bind->port);
+	k = clear_desk();
+	if (!self || !k || over_rate(bind->port, f.len))
+		return TC_ACT_SHOT;
+	d = find_destination(&f, bind->segment);
+	if (!d || read_packet(skb, &f, &k->p) || judge_sender(skb, &f, bind, self, &k->p) ||
+	    judge_unicast(&f, bind, d))
+		return TC_ACT_SHOT;
+	if (!ask_conntrack(skb, &k->p)) {
+		q.port = bind->port;
+		if (!make || policy_judge(&q, &k->p, &a) || !make_flow_there(skb, &k->p, NEW_MS))
+			return TC_ACT_SHOT;
+	}
+	r = depart(skb, &f, bind, d, GO_ON);
+	if (r)
+		return r;
+	note_from(self, &f, whereabouts(bind->port, bind->segment));
+	return send(skb, d);
 }
 
 SEC("tc")
 int kfunc_steer(struct __sk_buff *skb)
 {
-	struct bpf_ct_opts opts = {.netns_id = CURRENT_NETNS, .l4proto = PROTO_TCP};
-	struct bpf_sock_tuple t;
-	const struct sp_dst *d;
-	struct nf_conn *ct;
-	struct headers h;
-
-	if (!read_headers(skb, &h))
-		return TC_ACT_SHOT;
-	d = steer(skb, &h);
-	if (!d)
-		return TC_ACT_SHOT;
-	t = tuple_of(&h);
-	ct = bpf_skb_ct_lookup(skb, &t, sizeof(t), &opts, sizeof(opts));
-	if (!ct)
-		return TC_ACT_SHOT;
-	bpf_ct_change_timeout(ct, ESTABLISHED_MS);
-	bpf_ct_release(ct);
-	count(d->port, skb->len);
-	return bpf_redirect(d->ifindex, 0);
+	return steer_by_conntrack(skb, false);
 }
 
-static __always_inline int open_flow(struct __sk_buff *skb, const struct headers *h, __u32 ms)
+SEC("tc")
+int kfunc_setup(struct __sk_buff *skb)
 {
-	struct bpf_ct_opts opts = {.netns_id = CURRENT_NETNS, .l4proto = PROTO_TCP};
-	struct bpf_sock_tuple t = tuple_of(h);
-	struct nf_conn___init *n = bpf_skb_ct_alloc(skb, &t, sizeof(t), &opts, sizeof(opts));
-	struct nf_conn *ct;
-
-	if (!n)
-		return -1;
-	bpf_ct_set_timeout(n, ms);
-	bpf_ct_set_status(n, IPS_SEEN_REPLY_ASSURED);
-	ct = bpf_ct_insert_entry(n);
-	if (!ct)
-		return -1;
-	bpf_ct_release(ct);
-	return 0;
+	return steer_by_conntrack(skb, true);
 }
 
 /* A connection that is there. */
 SEC("tc")
 int kfunc_open(struct __sk_buff *skb)
 {
-	struct headers h;
+	struct desk *k = clear_desk();
+	struct frame f = {};
 
-	return read_headers(skb, &h) ? open_flow(skb, &h, ESTABLISHED_MS) : -1;
-}
-
-/* The first frame of one: it is not there, and is made. */
-SEC("tc")
-int kfunc_setup(struct __sk_buff *skb)
-{
-	struct bpf_ct_opts opts = {.netns_id = CURRENT_NETNS, .l4proto = PROTO_TCP};
-	struct bpf_sock_tuple t;
-	const struct sp_dst *d;
-	struct nf_conn *ct;
-	struct headers h;
-
-	if (!read_headers(skb, &h))
-		return TC_ACT_SHOT;
-	d = steer(skb, &h);
-	if (!d)
-		return TC_ACT_SHOT;
-	t = tuple_of(&h);
-	ct = bpf_skb_ct_lookup(skb, &t, sizeof(t), &opts, sizeof(opts));
-	if (ct) {
-		bpf_ct_release(ct);
-		return TC_ACT_SHOT;
-	}
-	if (open_flow(skb, &h, NEW_MS))
-		return TC_ACT_SHOT;
-	count(d->port, skb->len);
-	return bpf_redirect(d->ifindex, 0);
+	return k && !parse_skb(skb, &f) && !read_packet(skb, &f, &k->p) &&
+			       make_flow_there(skb, &k->p, ESTABLISHED_MS)
+		       ? 0
+		       : -1;
 }
 
 __u32 vary_state;

@@ -297,7 +297,8 @@ struct sp_config {
 /*
  * A flow's key: its two ends in a fixed order, the one with the smaller address first (compared
  * as bytes), of equal addresses the one with the smaller port. Of an ICMP query the ports are its
- * identifier and (type of the request << 8 | code), in this order; of a protocol without ports, 0.
+ * identifier and (end that asks << 15 | type of the request << 8 | code), in this order, the type's
+ * highest bit left out; of a protocol without ports, 0.
  *
  * `leg`: where a machine that routes is at one of the two ends, which of the ways that the same
  * packets take, to it and from it again; else zero.

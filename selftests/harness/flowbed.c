@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "talk.h"
 #include "world.h"
 
 #define LOOPBACK 1
@@ -27,13 +28,15 @@ static void mac_of(enum flowbed_end e, uint8_t mac[SP_MAC_LEN])
 
 static int add_end(struct flowbed *b, enum flowbed_end e)
 {
-	bool machine = e != BED_SESSION;
+	bool machine = e != BED_SESSION && e != BED_OTHER_SESSION;
+	bool other = e >= BED_OTHER;
+	uint32_t segment = FLOWBED_SEGMENT + other;
 	const struct sp_dst dst = {.ifindex = LOOPBACK,
 				   .port = (uint32_t)e,
 				   .max_len = MAX_LEN,
 				   .kind = machine ? SP_PORT_MACHINE : SP_PORT_NETNS};
-	const struct sp_bind bind = {.segment = FLOWBED_SEGMENT, .port = (uint32_t)e};
-	const struct sp_machine m = {.slot = FLOWBED_SLOT};
+	const struct sp_bind bind = {.segment = segment, .port = (uint32_t)e};
+	const struct sp_machine m = {.slot = FLOWBED_SLOT + other};
 	uint8_t mac[SP_MAC_LEN];
 	int r = 0;
 
@@ -41,7 +44,7 @@ static int add_end(struct flowbed *b, enum flowbed_end e)
 	b->prog[e] = dataplane_prog_fd(b->dp, machine ? "steer_machine" : "steer_ingress");
 	if (machine)
 		r = dataplane_machine_begin(b->dp, (uint32_t)e, &m);
-	r = r ?: dataplane_fdb_set(b->dp, FLOWBED_SEGMENT, mac, &dst);
+	r = r ?: dataplane_fdb_set(b->dp, segment, mac, &dst);
 	return r ?: dataplane_bind(b->dp, LOOPBACK, 0, mac, &bind);
 }
 
@@ -67,7 +70,7 @@ int flowbed_open(struct flowbed *b, uint32_t flows)
 	r = dataplane_open(&options, &b->dp, &error);
 	r = r ?: begin_slot(b, &budget, 0);
 	r = r ?: dataplane_timeouts_set(b->dp, &world_timeouts);
-	for (int e = BED_ONE; e < _BED_ENDS && r == 0; e++)
+	for (int e = BED_ONE; e < BED_OTHER && r == 0; e++)
 		r = add_end(b, (enum flowbed_end)e);
 	if (r < 0) {
 		fprintf(stderr, "flowbed: %s%s%s\n", strerror(-r), error ? ": " : "", error ?: "");
@@ -82,15 +85,18 @@ void flowbed_close(struct flowbed *b)
 	b->dp = NULL;
 }
 
+/* Machines that begin anew end their flows one by one: new tables would wait for RCU, each time. */
 int flowbed_reset(struct flowbed *b, const struct dataplane_budget *budget,
 		  uint64_t pick_up_until_ns)
 {
-	int r = dataplane_slot_unmake(b->dp, FLOWBED_SLOT);
+	const struct sp_machine m = {.slot = FLOWBED_SLOT};
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	dataplane_slot_end(b->dp, FLOWBED_SLOT);
-	return begin_slot(b, budget, pick_up_until_ns);
+	for (uint32_t port = BED_ONE; port <= BED_TWO && r == 0; port++)
+		r = dataplane_machine_begin(b->dp, port, &m);
+	return r
+		       ?: dataplane_slot_begin(b->dp, FLOWBED_SLOT, FLOWBED_SEGMENT, budget,
+					       pick_up_until_ns);
 }
 
 int flowbed_send(struct flowbed *b, enum flowbed_end from, enum flowbed_end to, const uint8_t *ip,
@@ -114,6 +120,28 @@ int flowbed_send(struct flowbed *b, enum flowbed_end from, enum flowbed_end to, 
 	if (opts.retval == TC_ACT_REDIRECT)
 		return 0;
 	return opts.retval == TC_ACT_SHOT ? 1 : -EPROTO;
+}
+
+int flowbed_other(struct flowbed *b, uint32_t flows)
+{
+	const struct dataplane_budget budget = {.flows = flows};
+	int r = dataplane_slot_begin(b->dp, FLOWBED_SLOT + 1, FLOWBED_SEGMENT + 1, &budget, 0);
+
+	r = r ?: dataplane_slot_make(b->dp, FLOWBED_SLOT + 1);
+	r = r ?: add_end(b, BED_OTHER);
+	return r ?: add_end(b, BED_OTHER_SESSION);
+}
+
+int flowbed_send_other(struct flowbed *b, uint32_t number)
+{
+	struct talk t = {.n = 1,
+			 .packet = {{.proto = 17,
+				     .quotes = -1,
+				     .port = {(uint16_t)number, (uint16_t)(1 + (number >> 16))}}}};
+	uint8_t ip[TALK_BYTES];
+	size_t n = talk_bytes(&t, 0, ip);
+
+	return flowbed_send(b, BED_OTHER_SESSION, BED_OTHER, ip, n);
 }
 
 enum sp_reason flowbed_reason(struct flowbed *b)

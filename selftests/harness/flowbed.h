@@ -17,7 +17,15 @@
 #define FLOWBED_PORTS 64
 
 /* Ends; but for the last, also their port numbers. */
-enum flowbed_end { BED_NOBODY, BED_ONE, BED_TWO, BED_SESSION, _BED_ENDS };
+enum flowbed_end {
+	BED_NOBODY,
+	BED_ONE,
+	BED_TWO,
+	BED_SESSION,
+	BED_OTHER,	   /* the other user's machine */
+	BED_OTHER_SESSION, /* and session */
+	_BED_ENDS
+};
 
 struct flowbed {
 	struct dataplane *dp;
@@ -39,6 +47,13 @@ int flowbed_reset(struct flowbed *b, const struct dataplane_budget *budget,
  */
 int flowbed_send(struct flowbed *b, enum flowbed_end from, enum flowbed_end to, const uint8_t *ip,
 		 size_t n);
+
+/*
+ * Another user, in a segment of his own with FLOWS: begun, and a UDP packet of his from a session
+ * to his machine, number NUMBER of a flow of its own.
+ */
+int flowbed_other(struct flowbed *b, uint32_t flows);
+int flowbed_send_other(struct flowbed *b, uint32_t number);
 
 /* Why was one dropped since the last call? SP_R_NONE: none was. */
 enum sp_reason flowbed_reason(struct flowbed *b);

@@ -436,7 +436,7 @@ static void step_fragments(struct walk *w)
 	first.data = 1800;
 	first.id = id;
 	total = (uint16_t)(first.data + (proto == 47 ? 16 : 8));
-	if (once_in(6)) /* its beginning never comes */
+	if (w->t->six && once_in(6)) /* its beginning never comes; IPv4 has too few identifiers */
 		at = 480;
 	while (at < total) {
 		uint16_t n = (uint16_t)(8 * (60 + draw(60)));

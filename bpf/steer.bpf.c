@@ -60,8 +60,12 @@ static __always_inline int steer_group(struct __sk_buff *skb, const struct frame
 
 	if (mac_is_reserved(f->dst))
 		reason = SP_R_DST_RESERVED;
+	else if (self && over_group_rate(o->port))
+		reason = SP_R_GROUP_RATE;
 	else if (may_ask(f))
 		r = answer(skb, f, bind, 0);
+	else if (may_be_lease(f))
+		r = -judge_lease(skb, f, bind, 0);
 	if (r > 0)
 		return r;
 	if (r < 0)
@@ -83,9 +87,15 @@ static __noinline int to_machine(struct __sk_buff *skb, const struct frame *f,
 	struct owner o = {.port = d->port, .segment = bind->segment};
 	struct sp_machine *m;
 
+	m = find_machine(d->port);
+	if (m && (m->flags & SP_M_LEASE)) {
+		int r = judge_lease(skb, f, bind, d->port);
+
+		if (r)
+			return -r;
+	}
 	if (d->flags & SP_F_ASLEEP)
 		return to_sleeper(skb, f, bind, d);
-	m = find_machine(d->port);
 	if (!m)
 		return GO_ON;
 	if (m->flags & SP_M_PROXY) { /* who has it in the cache asks it alone: RFC 4861, 7.3 */
@@ -169,7 +179,7 @@ int steer_machine(struct __sk_buff *skb)
 	self = find_machine(o.port);
 	if (!self)
 		return refuse(skb, &f, &o, SP_R_PORT_UNKNOWN, SP_HOOK_STEER);
-	reason = over_rate(o.port, f.len) ? SP_R_POLICED : judge_sender(skb, &f, &o, self);
+	reason = judge_rate(o.port, f.len) ?: judge_sender(skb, &f, &o, self);
 	if (reason)
 		return refuse(skb, &f, &o, reason, SP_HOOK_STEER);
 	return steer(skb, &f, bind, &o, self);

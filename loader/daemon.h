@@ -18,6 +18,7 @@
 
 struct admission;
 struct binding;
+struct budget;
 struct ends;
 struct http;
 struct instance;
@@ -59,6 +60,7 @@ struct daemon {
 	struct session *sessions_by_id;
 	struct segment *segments;
 	struct binding *bindings;   /* by MAC */
+	struct budget *budgets;	    /* by user id */
 	struct workload *workloads; /* by id */
 	unsigned int n_sessions;
 

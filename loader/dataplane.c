@@ -20,7 +20,7 @@ static const char *const map_names[_DP_MAPS] = {
 	[DP_FDB] = "fdb",	    [DP_FLOOD] = "flood",	[DP_POLICE] = "police",
 	[DP_COUNTERS] = "counters", [DP_REASONS] = "reasons",	[DP_CONFIG] = "config",
 	[DP_EVENTS] = "events",	    [DP_MACHINES] = "machines", [DP_ADDRESSES] = "addresses",
-	[DP_NOTICES] = "notices",
+	[DP_NOTICES] = "notices",   [DP_QUOTAS] = "quotas",
 };
 
 static const char *const prog_names[_DP_PROGS] = {
@@ -181,7 +181,7 @@ static int set_sizes(struct bpf_object *obj, const struct dataplane_options *o)
 		uint32_t entries;
 	} sizes[] = {
 		{"bindings", bindings}, {"fdb", bindings},   {"ports", ports},
-		{"vids", ports},	{"flood", ports},    {"police", ports},
+		{"vids", ports},	{"flood", ports},    {"police", ports},	     {"quotas", ports},
 		{"counters", ports},	{"machines", ports}, {"addresses", bindings},
 	};
 

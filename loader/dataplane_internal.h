@@ -26,6 +26,7 @@ enum dataplane_map {
 	DP_MACHINES,
 	DP_ADDRESSES,
 	DP_NOTICES,
+	DP_QUOTAS,
 	_DP_MAPS,
 };
 

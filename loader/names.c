@@ -13,6 +13,11 @@ static const char *name_of(const char *const *names, size_t n, unsigned int i)
 	return i < n && names[i] ? names[i] : "?";
 }
 
+bool sp_reason_exists(unsigned int reason)
+{
+	return reason < SP_ARRAY_SIZE(reason_names) && reason_names[reason];
+}
+
 const char *sp_reason_name(unsigned int reason)
 {
 	return name_of(reason_names, SP_ARRAY_SIZE(reason_names), reason);

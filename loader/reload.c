@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "control.h"
+#include "budget.h"
 #include "daemon.h"
 #include "instance.h"
 #include "lib/cleanup.h"
@@ -136,6 +137,7 @@ static void apply(struct daemon *d, struct config *next)
 	log_set_level(next->log_level);
 	control_set_admin_gid(d->control, next->admin_gid);
 	add_instances(d);
+	budget_reload(d);
 	session_set_rates(d);
 	machine_reload_all(d);
 	if (!listens) {

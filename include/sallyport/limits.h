@@ -51,5 +51,6 @@
 #define SP_DEF_PORTS 16384     /* entries in `counters`, `police`, `vids` */
 #define SP_DEF_MACS_PER_SESSION 8
 #define SP_DEF_SESSIONS_PER_USER 8
+#define SP_DEF_GROUP_FRAMES 1000 /* a second, and at once, of one machine */
 
 #endif

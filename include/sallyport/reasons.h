@@ -40,7 +40,10 @@
 	X(27, RA_GUARD, "ra-guard", "a router advertisement or redirect of a machine")             \
 	X(28, DHCP_GUARD, "dhcp-guard", "a DHCP server's message of a machine")                    \
 	X(29, BAD_HEADERS, "bad-headers",                                                          \
-	  "headers that cannot be followed to their end, or control messages in fragments")
+	  "headers that cannot be followed to their end, or control messages in fragments")        \
+	X(46, LEASE, "lease", "a DHCP message that is to be learned from, and could not be told")  \
+	X(47, GROUP_RATE, "group-rate", "a machine is over its rate of group frames")              \
+	X(48, USER_RATE, "user-rate", "all that the user sends together is over the user's rate")
 
 #define SP_REASON_ENUM(n, id, name, text) SP_R_##id = (n),
 enum sp_reason { SP_REASONS(SP_REASON_ENUM) _SP_R_MAX };

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "lib/client.h"
 #include "log.h"
@@ -210,10 +211,16 @@ static uint32_t port_flags(const struct machine *m)
 static int set_rates(const struct machine *m)
 {
 	const struct config *c = m->daemon->config;
-	const struct dataplane_rate rate = {c->machine_rate_bytes, c->machine_burst_bytes,
-					    c->machine_rate_frames, c->machine_burst_frames};
+	struct dataplane_rate rate = {.bytes_per_s = c->machine_rate_bytes,
+				      .bytes_burst = c->machine_burst_bytes,
+				      .frames_per_s = c->machine_rate_frames,
+				      .frames_burst = c->machine_burst_frames};
+	int r = budget_port(m->daemon, m->row.segment, &rate.user);
 
-	return dataplane_police_set(m->daemon->dp, m->member.dst.port, &rate);
+	r = r ?: dataplane_police_set(m->daemon->dp, m->member.dst.port, &rate);
+	return r ?: dataplane_quota_set(m->daemon->dp, m->member.dst.port,
+					c->machine_rate_group_frames,
+					c->machine_burst_group_frames);
 }
 
 void machine_port_set_rates(struct machine *m)

@@ -45,6 +45,9 @@ struct store_user {
 	int64_t created;	       /* seconds since the epoch */
 	/* Of the machines that run or are paused at once; 0: the configuration's default. */
 	uint32_t max_machines, max_memory_mib, max_vcpus;
+	/* Of all sessions and machines together (loader/budget.h); 0: the configuration's. */
+	uint64_t rate_bytes;
+	uint32_t rate_frames, max_user_macs;
 };
 
 struct store_workload {

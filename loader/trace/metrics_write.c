@@ -156,12 +156,14 @@ static void put_drops(const struct daemon *d, FILE *f)
 	exposition_family(f, "sallyport_drops_total", "counter",
 			  "Frames that were dropped, by reason, since the dataplane was made.");
 	for (unsigned int n = 1; n < _SP_R_MAX; n++)
-		exposition_count(f, "sallyport_drops_total", LABEL("reason", sp_reason_name(n)), 1,
-				 c[n].frames);
+		if (sp_reason_exists(n))
+			exposition_count(f, "sallyport_drops_total",
+					 LABEL("reason", sp_reason_name(n)), 1, c[n].frames);
 	exposition_family(f, "sallyport_drop_bytes_total", "counter", "The bytes of those frames.");
 	for (unsigned int n = 1; n < _SP_R_MAX; n++)
-		exposition_count(f, "sallyport_drop_bytes_total",
-				 LABEL("reason", sp_reason_name(n)), 1, c[n].bytes);
+		if (sp_reason_exists(n))
+			exposition_count(f, "sallyport_drop_bytes_total",
+					 LABEL("reason", sp_reason_name(n)), 1, c[n].bytes);
 }
 
 /* --- what was decided --- */

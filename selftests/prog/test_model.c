@@ -232,7 +232,7 @@ static void test_agree(void **state)
 		fail_msg("SP_MODEL_SEED=%llu, at the end: %s", (unsigned long long)seed, wrong);
 	/* The frames must have met what they are meant to meet. */
 	assert_in_range(passed, n / 10, n - n / 10);
-	for (int r = 1; r < _SP_R_MAX && n >= 20000; r++)
+	for (int r = 1; r <= SP_R_BAD_HEADERS && n >= 20000; r++)
 		if (r != SP_R_NOT_OURS && r != SP_R_CLONE_FAILED && r != SP_R_TAG_FAILED &&
 		    total.reason[r] == 0)
 			fail_msg("no frame met %s", sp_reason_name(r));

@@ -400,10 +400,12 @@ static void test_counters(void **state)
 static void test_names(void **state)
 {
 	assert_string_equal(sp_reason_name(SP_R_SRC_UNBOUND), "src-unbound");
-	for (unsigned int r = 0; r < _SP_R_MAX; r++) {
-		assert_string_not_equal(sp_reason_name(r), "?");
-		assert_string_not_equal(sp_reason_text(r), "?");
+	for (unsigned int r = 0; r < SP_REASON_SLOTS + 2; r++) {
+		assert_int_equal(strcmp(sp_reason_name(r), "?") != 0, sp_reason_exists(r));
+		assert_int_equal(strcmp(sp_reason_text(r), "?") != 0, sp_reason_exists(r));
 	}
+	assert_true(sp_reason_exists(_SP_R_MAX - 1));
+	assert_false(sp_reason_exists(_SP_R_MAX));
 	assert_string_equal(sp_reason_name(_SP_R_MAX), "?");
 	assert_string_equal(sp_reason_name(UINT32_MAX), "?");
 	assert_string_equal(sp_hook_name(0), "?");

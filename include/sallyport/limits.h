@@ -42,6 +42,7 @@
 #define SP_LADDER_MAX 128    /* a stop policy as text */
 #define SP_ADDRESSES_MAX 512 /* a machine's addresses as text, spaces between */
 #define SP_ADDRESSES_N 8     /* of one machine */
+#define SP_LEASES_MAX 640    /* its leases as text, with their ends */
 #define SP_PARKED_N 16	     /* frames that wait for one sleeping machine */
 #define SP_XML_MAX (1 << 20) /* a domain's description */
 #define SP_PATH_MAX 1024     /* a file of libvirt's host */

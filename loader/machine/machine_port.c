@@ -205,7 +205,16 @@ static void give_number(struct machine *m)
 
 static uint32_t port_flags(const struct machine *m)
 {
-	return m->row.pinned ? SP_M_PINNED : 0;
+	return (m->row.pinned != PINNED_NO ? SP_M_PINNED : 0) |
+	       (m->row.pinned == PINNED_DHCP ? SP_M_LEASE : 0);
+}
+
+void machine_port_set_pinned(struct machine *m)
+{
+	uint32_t flags = port_flags(m);
+
+	dataplane_machine_flags(m->daemon->dp, m->member.dst.port, flags,
+				(SP_M_PINNED | SP_M_LEASE) & ~flags);
 }
 
 static int set_rates(const struct machine *m)

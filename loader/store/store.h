@@ -27,7 +27,7 @@
 
 struct store;
 
-#define STORE_VERSION 3 /* of the schema */
+#define STORE_VERSION 4 /* of the schema */
 
 #define STORE_HASH_MAX 384 /* crypt(5): CRYPT_OUTPUT_SIZE */
 
@@ -74,6 +74,13 @@ enum store_start {
 	START_MANUAL = 3,  /* when it is told to */
 };
 
+/* Which IP addresses may a machine send with? */
+enum store_pinned {
+	PINNED_NO, /* any that nobody else has */
+	PINNED_LIST,
+	PINNED_DHCP, /* the list, and what it has leased */
+};
+
 #define STORE_DEFAULT (-1) /* of a number of a policy: what the configuration says */
 
 /* A machine's policy: when it runs, and what becomes of it when nobody needs it. */
@@ -99,7 +106,8 @@ struct store_machine {
 	uint32_t memory_mib, vcpus; /* what admission counts for it */
 	struct store_policy policy;
 	char addresses[SP_ADDRESSES_MAX]; /* "10.8.0.7 fd00::7": known or learned */
-	bool pinned;			  /* it may use no others */
+	enum store_pinned pinned;
+	char leases[SP_LEASES_MAX]; /* loader/machine/leases.h; "" unless PINNED_DHCP */
 	/* What it was last told to be (enum level of loader/machine/ladder.h), and whether by hand.
 	 */
 	uint8_t want;
@@ -287,8 +295,10 @@ int store_workload_each(struct store *s, int (*cb)(const struct store_workload *
 int store_machine_add(struct store *s, struct store_machine *m);
 int store_machine_get(struct store *s, const char *user, const char *name,
 		      struct store_machine *ret);
-/* Policy, addresses, pinned, memory_mib, vcpus; by id. */
+/* Policy, addresses, pinned, leases, memory_mib, vcpus; by id. */
 int store_machine_update(struct store *s, const struct store_machine *m);
+/* leases alone; by id. -ENOENT also where the machine is not PINNED_DHCP any more. */
+int store_machine_set_leases(struct store *s, uint32_t id, const char *leases);
 /* want and held; by id. */
 int store_machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held);
 /* -EXDEV: another server has it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What does the daemon see of DHCP, where a machine's addresses are learned from it? What the
- * machine sends to servers, and what may be the answer, from where a server may be: copies, by which
- * the daemon fills `addresses`.
+ * machine sends to servers, and what may be the answer, from where a server may be: copies, by
+ * which the daemon fills `addresses`.
  *
  * Options are parsed there, not here: a lease is a message in hours, and options are lists within
  * lists (RFC 2132, 8415) that a fuzzer can be let loose on in user space. So that what was not told

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Is a port, or are all ports of its user together, over the rate? Two token buckets in their virtual-scheduling form (ITU-T I.371, GCRA):
- * one timestamp each, no rounding that could starve a slow rate. A machine with several queues
- * sends on several CPUs: what each of them takes is added, so that together they get no more.
+ * Is a port, or are all ports of its user together, over the rate? Two token buckets in their
+ * virtual-scheduling form (ITU-T I.371, GCRA): one timestamp each, no rounding that could starve a
+ * slow rate. A machine with several queues sends on several CPUs: what each of them takes is added,
+ * so that together they get no more.
  */
 #ifndef SALLYPORT_BPF_POLICE_H
 #define SALLYPORT_BPF_POLICE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What may all of a user's ports together: the rate of what sessions and machines send, and how many
- * MAC addresses the sessions have. Workloads are the operator's and not counted.
+ * What may all of a user's ports together: the rate of what sessions and machines send, and how
+ * many MAC addresses the sessions have. Workloads are the operator's and not counted.
  *
  * A user who has a rate has a number among the ports' own, whose entry in `police` is asked beside
  * the port's. Who has none costs nothing. A user's segment has the user's id.

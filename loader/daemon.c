@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The daemon's life: set up, take down. What a reload changes: reload.c */
-#include "budget.h"
 #include "daemon.h"
+#include "budget.h"
 
 #include <errno.h>
 #include <stdio.h>

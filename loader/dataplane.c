@@ -180,9 +180,10 @@ static int set_sizes(struct bpf_object *obj, const struct dataplane_options *o)
 		const char *name;
 		uint32_t entries;
 	} sizes[] = {
-		{"bindings", bindings}, {"fdb", bindings},   {"ports", ports},
-		{"vids", ports},	{"flood", ports},    {"police", ports},	     {"quotas", ports},
-		{"counters", ports},	{"machines", ports}, {"addresses", bindings},
+		{"bindings", bindings},	 {"fdb", bindings},   {"ports", ports},
+		{"vids", ports},	 {"flood", ports},    {"police", ports},
+		{"quotas", ports},	 {"counters", ports}, {"machines", ports},
+		{"addresses", bindings},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes); i++) {

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "control.h"
 #include "budget.h"
+#include "control.h"
 #include "daemon.h"
 #include "instance.h"
 #include "lib/cleanup.h"

@@ -333,7 +333,7 @@ enum learn_verdict segment_may_learn(struct daemon *d, const struct member *m,
 	if (*ret_from)
 		return LEARN_TAKEOVER;
 	return budget_macs(d, m->segment) >= budget_max_macs(d, m->segment) ? LEARN_USER_LIMIT
-									   : LEARN_OK;
+									    : LEARN_OK;
 }
 
 const char *learn_verdict_text(enum learn_verdict v)

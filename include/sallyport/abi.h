@@ -160,8 +160,9 @@ struct sp_machine {
 #define SP_WATCH_TO 0x1	     /* the first unicast frame that is redirected to it */
 #define SP_WATCH_FROM 0x2    /* the first frame that it sends and that is forwarded */
 #define SP_WATCH_ADDRESS 0x4 /* the first ARP or ND message with an unknown address for it */
-#define SP_WATCH_ANSWER 0x8  /* the first unicast frame that it sends after SP_WATCH_TO came true  \
-			      */
+#define SP_WATCH_ANSWER                                                                            \
+	0x8 /* the first unicast frame that it sends after SP_WATCH_TO came true                   \
+	     */
 
 /* sp_machine.flags */
 #define SP_M_PROXY 0x1	/* ARP and ND are answered for it: asleep, or not seen awake yet */
@@ -230,8 +231,8 @@ struct sp_parked {
 };
 
 /*
- * `quotas`: array by port number, of machine ports: what is rare is limited beside `police`, so that
- * other frames need not ask. In virtual-scheduling form, as there.
+ * `quotas`: array by port number, of machine ports: what is rare is limited beside `police`, so
+ * that other frames need not ask. In virtual-scheduling form, as there.
  */
 struct sp_quota {
 	__u64 group_ns;	      /* each group frame takes so long; 0: no limit */

@@ -167,8 +167,7 @@ uint64_t leases_next_us(const struct leases *l)
 /* --- text --- */
 
 /* "ADDRESS@SECONDS" of N bytes. */
-static int parse_word(const char *word, size_t n, uint64_t now_us, int64_t real_s,
-		      struct leases *l)
+static int parse_word(const char *word, size_t n, uint64_t now_us, int64_t real_s, struct leases *l)
 {
 	const char *at = memchr(word, '@', n);
 	char address[INET6_ADDRSTRLEN];
@@ -187,7 +186,7 @@ static int parse_word(const char *word, size_t n, uint64_t now_us, int64_t real_
 	    find(l, a.v[0]) || until > real_s + (int64_t)UINT32_MAX)
 		return -EINVAL;
 	memcpy(l->v[l->n].addr, a.v[0], 16);
-	l->v[l->n++].until_us = until == 0	   ? LEASE_FOR_EVER
+	l->v[l->n++].until_us = until == 0	  ? LEASE_FOR_EVER
 				: until <= real_s ? 0 /* it has run out */
 						  : now_us + (uint64_t)(until - real_s) * US;
 	return 0;
@@ -209,8 +208,7 @@ int leases_parse(const char *text, uint64_t now_us, int64_t real_s, struct lease
 	return 0;
 }
 
-void leases_format(const struct leases *l, uint64_t now_us, int64_t real_s,
-		   char ret[SP_LEASES_MAX])
+void leases_format(const struct leases *l, uint64_t now_us, int64_t real_s, char ret[SP_LEASES_MAX])
 {
 	char text[INET6_ADDRSTRLEN];
 	size_t at = 0;

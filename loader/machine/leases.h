@@ -16,7 +16,7 @@
 #include "addresses.h"
 #include "dhcp.h"
 
-#define LEASES_ASKED 4			 /* questions that are open at once: the last ones */
+#define LEASES_ASKED 4			   /* questions that are open at once: the last ones */
 #define LEASES_ASKED_US (180 * 1000000ULL) /* an answer to an older one is none */
 #define LEASE_FOR_EVER UINT64_MAX
 

@@ -179,8 +179,8 @@ static void apply(struct machine *m, const struct leases_change *c)
 	for (size_t i = 0; i < c->added.n; i++)
 		add(m, c->added.v[i]);
 	if (c->full)
-		log_event(LOG_WARNING, "machine has leased more addresses than it may have",
-			  "USER", m->row.user, "MACHINE", m->row.name, NULL);
+		log_event(LOG_WARNING, "machine has leased more addresses than it may have", "USER",
+			  m->row.user, "MACHINE", m->row.name, NULL);
 	if (c->added.n || c->removed.n || c->renewed) {
 		arm(m);
 		store_leases(m);
@@ -220,7 +220,8 @@ void machine_read_leases(struct machine *m)
 	}
 	if (leases_parse(m->row.leases, now_us(), time(NULL), &m->leases) < 0)
 		log_event(LOG_WARNING, "a machine's leases cannot be read: it has to ask again",
-			  "USER", m->row.user, "MACHINE", m->row.name, "LEASES", m->row.leases, NULL);
+			  "USER", m->row.user, "MACHINE", m->row.name, "LEASES", m->row.leases,
+			  NULL);
 	leases_expire(&m->leases, now_us(), &gone);
 	format(m);
 	arm(m);
@@ -264,10 +265,12 @@ json_t *machine_view_leases(const struct machine *m)
 		json_t *one = json_pack("{s:s}", "address", address_format(e->addr, text));
 
 		if (e->until_us != LEASE_FOR_EVER)
-			json_object_set_new(one, "until",
-					    json_integer(real + (e->until_us > now
-									 ? (json_int_t)((e->until_us - now) / 1000000)
-									 : 0)));
+			json_object_set_new(
+				one, "until",
+				json_integer(real +
+					     (e->until_us > now
+						      ? (json_int_t)((e->until_us - now) / 1000000)
+						      : 0)));
 		json_array_append_new(list, one);
 	}
 	return list;

@@ -227,9 +227,10 @@ static int set_rates(const struct machine *m)
 	int r = budget_port(m->daemon, m->row.segment, &rate.user);
 
 	r = r ?: dataplane_police_set(m->daemon->dp, m->member.dst.port, &rate);
-	return r ?: dataplane_quota_set(m->daemon->dp, m->member.dst.port,
-					c->machine_rate_group_frames,
-					c->machine_burst_group_frames);
+	return r
+		       ?: dataplane_quota_set(m->daemon->dp, m->member.dst.port,
+					      c->machine_rate_group_frames,
+					      c->machine_burst_group_frames);
 }
 
 void machine_port_set_rates(struct machine *m)

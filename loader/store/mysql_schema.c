@@ -33,7 +33,7 @@
 
 #define BUDGET                                                                                     \
 	"user_id INT UNSIGNED NOT NULL", "rate_bytes BIGINT NOT NULL",                             \
-		"rate_frames BIGINT NOT NULL", "max_macs BIGINT NOT NULL",                     \
+		"rate_frames BIGINT NOT NULL", "max_macs BIGINT NOT NULL",                         \
 		"PRIMARY KEY (user_id)",                                                           \
 		"CONSTRAINT budget_user FOREIGN KEY (user_id) REFERENCES user (user_id)",          \
 		"CONSTRAINT budget_rates CHECK (rate_bytes >= 0 AND rate_frames >= 0)",            \
@@ -136,11 +136,8 @@ static const char view[] =
 static const char *const nothing[] = {NULL};
 static const char *const *const steps[STORE_SCHEMA_VERSION - 3] = {nothing};
 
-const struct mysql_schema mysql_schema = {.first = 3,
-					  .last = STORE_SCHEMA_VERSION,
-					  .steps = steps,
-					  .tables = tables,
-					  .view = view};
+const struct mysql_schema mysql_schema = {
+	.first = 3, .last = STORE_SCHEMA_VERSION, .steps = steps, .tables = tables, .view = view};
 
 /* --- which version is it? --- */
 

@@ -47,7 +47,11 @@ struct row {
 	bool parked, inverted;
 };
 
-#define ROW(n, d, v, to, from, ...) {.name = (n), .dev = (d), .vid = (v), .dst = (to), .src = (from), .shape = __VA_ARGS__}
+#define ROW(n, d, v, to, from, ...)                                                                \
+	{                                                                                          \
+		.name = (n), .dev = (d), .vid = (v), .dst = (to), .src = (from),                   \
+		.shape = __VA_ARGS__                                                               \
+	}
 #define SENT(p) .told = SP_NOTICE_DHCP_SENT, .port = (p)
 #define GOT(p) .told = SP_NOTICE_DHCP_GOT, .port = (p)
 #define DROPPED(why) .reason = SP_R_##why
@@ -241,12 +245,17 @@ static void test_rows(void **state)
 /* What cannot be told does not go on, either way; the other machine's room is its own. */
 static void test_notices_bounded(void **state)
 {
-	static const struct row
-		sent = ROW("", W_FREE, 0, M_BROADCAST, M_M2, UDP("0.0.0.0", "255.255.255.255", 68, 67, SIZED)),
-		got = ROW("", W_NET6, 0, M_M2, M_N6, UDP("10.6.0.62", "10.6.0.2", 67, 68, SIZED)),
-		all = ROW("", W_NET6, 0, M_BROADCAST, M_N6, UDP("10.6.0.62", "255.255.255.255", 67, 68, SIZED), OF(M_M2)),
-		other = ROW("", W_NET6, 0, M_M3, M_N6, UDP("10.6.0.62", "10.6.0.3", 67, 68, SIZED)),
-		plain = ROW("", W_FREE, 0, M_N6, M_M2, UDP("10.6.0.2", "10.6.0.62", 4000, 53));
+	static const struct row sent = ROW("", W_FREE, 0, M_BROADCAST, M_M2,
+					   UDP("0.0.0.0", "255.255.255.255", 68, 67, SIZED)),
+				got = ROW("", W_NET6, 0, M_M2, M_N6,
+					  UDP("10.6.0.62", "10.6.0.2", 67, 68, SIZED)),
+				all = ROW("", W_NET6, 0, M_BROADCAST, M_N6,
+					  UDP("10.6.0.62", "255.255.255.255", 67, 68, SIZED),
+					  OF(M_M2)),
+				other = ROW("", W_NET6, 0, M_M3, M_N6,
+					    UDP("10.6.0.62", "10.6.0.3", 67, 68, SIZED)),
+				plain = ROW("", W_FREE, 0, M_N6, M_M2,
+					    UDP("10.6.0.2", "10.6.0.62", 4000, 53));
 	uint64_t before;
 
 	reset();
@@ -269,12 +278,16 @@ static void test_notices_bounded(void **state)
 
 static void test_group_rate(void **state)
 {
-	static const struct row
-		arp = ROW("", W_PINNED, 0, M_BROADCAST, M_M1, ARP_REQUEST(M_M1, "10.6.0.1", "10.6.0.99")),
-		v6 = ROW("", W_PINNED, 0, M_MULTICAST, M_M1, UDP("fd06::1", "ff02::1", 1, 2)),
-		one = ROW("", W_PINNED, 0, M_M2, M_M1, UDP("10.6.0.1", "10.6.0.2", 1, 2)),
-		other = ROW("", W_FREE, 0, M_BROADCAST, M_M2, ARP_REQUEST(M_M2, "10.6.0.2", "10.6.0.99")),
-		workload = ROW("", W_NET6, 0, M_BROADCAST, M_N6, ARP_REQUEST(M_N6, "10.6.0.62", "10.6.0.99"));
+	static const struct row arp = ROW("", W_PINNED, 0, M_BROADCAST, M_M1,
+					  ARP_REQUEST(M_M1, "10.6.0.1", "10.6.0.99")),
+				v6 = ROW("", W_PINNED, 0, M_MULTICAST, M_M1,
+					 UDP("fd06::1", "ff02::1", 1, 2)),
+				one = ROW("", W_PINNED, 0, M_M2, M_M1,
+					  UDP("10.6.0.1", "10.6.0.2", 1, 2)),
+				other = ROW("", W_FREE, 0, M_BROADCAST, M_M2,
+					    ARP_REQUEST(M_M2, "10.6.0.2", "10.6.0.99")),
+				workload = ROW("", W_NET6, 0, M_BROADCAST, M_N6,
+					       ARP_REQUEST(M_N6, "10.6.0.62", "10.6.0.99"));
 	uint64_t before;
 
 	reset();
@@ -298,10 +311,12 @@ static void test_group_rate(void **state)
 /* A session and a machine of one user, and what each of them may by itself. */
 static void test_user_rate(void **state)
 {
-	static const struct row
-		session = ROW("", W_VLAN, 461, M_N6, M_V6, UDP("10.6.0.61", "10.6.0.62", 1, 2)),
-		machine = ROW("", W_FREE, 0, M_N6, M_M2, UDP("10.6.0.2", "10.6.0.62", 1, 2)),
-		stranger = ROW("", W_PINNED, 0, M_N6, M_M1, UDP("10.6.0.1", "10.6.0.62", 1, 2));
+	static const struct row session = ROW("", W_VLAN, 461, M_N6, M_V6,
+					      UDP("10.6.0.61", "10.6.0.62", 1, 2)),
+				machine = ROW("", W_FREE, 0, M_N6, M_M2,
+					      UDP("10.6.0.2", "10.6.0.62", 1, 2)),
+				stranger = ROW("", W_PINNED, 0, M_N6, M_M1,
+					       UDP("10.6.0.1", "10.6.0.62", 1, 2));
 	const struct dataplane_rate rate = {.frames_per_s = 1, .frames_burst = 4},
 				    part = {.user = USER},
 				    slow = {.frames_per_s = 1, .frames_burst = 1, .user = USER},
@@ -331,9 +346,9 @@ static void test_user_rate(void **state)
 	assert_int_equal(probe_guard(&prober, &f), PROBE_XDP_PASS);
 	assert_int_equal(run(&machine), PROBE_REDIRECT);
 	/* By bytes as well. */
-	assert_int_equal(dataplane_police_set(world.dp, USER,
-					      &(struct dataplane_rate){.bytes_per_s = 1,
-								       .bytes_burst = 2000}),
+	assert_int_equal(dataplane_police_set(
+				 world.dp, USER,
+				 &(struct dataplane_rate){.bytes_per_s = 1, .bytes_burst = 2000}),
 			 0);
 	before = drops(SP_R_USER_RATE);
 	for (int i = 0; i < 2000 / f.len + 1; i++)

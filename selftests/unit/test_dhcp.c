@@ -35,7 +35,8 @@ static const char *text_of(const uint8_t addr[16])
 static int parse(const struct dhcpmsg *m, struct dhcp_message *ret)
 {
 	/* On the heap, to the byte: a read behind the end is found. */
-	_cleanup_free_ uint8_t *copy = malloc(m->len ? m->len : 1);
+	_cleanup_free_
+	uint8_t *copy = malloc(m->len ? m->len : 1);
 
 	memcpy(copy, m->frame, m->len);
 	return dhcp_parse(copy, m->len, ret);
@@ -147,28 +148,28 @@ static void test_v4_bad(void **state)
 		uint8_t value;
 		int error;
 	} bytes[] = {
-		{12, 0x86, -ENOMSG},		      /* another protocol */
-		{14, 0x55, -EBADMSG},		      /* IP version */
-		{14, 0x44, -EBADMSG},		      /* header length */
-		{16, 0x7f, -EBADMSG},		      /* total length */
-		{20, 0x20, -ENOMSG},		      /* more fragments */
-		{21, 0x01, -ENOMSG},		      /* a later fragment */
-		{23, 6, -ENOMSG},		      /* TCP */
-		{14 + 20 + 2, 1, -ENOMSG},	      /* port */
-		{14 + 20 + 4, 0x7f, -EBADMSG},	      /* UDP length, too long */
-		{BOOTP_AT, 1, -ENOMSG},		      /* a request to port 68 */
-		{BOOTP_AT + 1, 6, -ENOMSG},	      /* hardware */
-		{BOOTP_AT + 2, 7, -ENOMSG},	      /* its addresses' length */
-		{BOOTP_AT + 16, 127, -EBADMSG},	      /* loopback */
-		{BOOTP_AT + 16, 224, -EBADMSG},	      /* multicast */
-		{BOOTP_AT + 236, 0, -ENOMSG},	      /* cookie */
-		{BOOTP_AT + 241, 2, -EBADMSG},	      /* the type's length */
-		{BOOTP_AT + 242, OFFER, -ENOMSG},     /* type */
-		{BOOTP_AT + 242, REQUEST, -ENOMSG},   /* a client's, from a server */
-		{BOOTP_AT + 243, 51, -EBADMSG},	      /* the lease time twice */
-		{BOOTP_AT + 244, 250, -EBADMSG},      /* past the end */
-		{BOOTP_AT + 249, 50, -EBADMSG},	      /* no lease time */
-		{BOOTP_AT + 240, 1, -ENOMSG},	      /* no type: BOOTP */
+		{12, 0x86, -ENOMSG},		    /* another protocol */
+		{14, 0x55, -EBADMSG},		    /* IP version */
+		{14, 0x44, -EBADMSG},		    /* header length */
+		{16, 0x7f, -EBADMSG},		    /* total length */
+		{20, 0x20, -ENOMSG},		    /* more fragments */
+		{21, 0x01, -ENOMSG},		    /* a later fragment */
+		{23, 6, -ENOMSG},		    /* TCP */
+		{14 + 20 + 2, 1, -ENOMSG},	    /* port */
+		{14 + 20 + 4, 0x7f, -EBADMSG},	    /* UDP length, too long */
+		{BOOTP_AT, 1, -ENOMSG},		    /* a request to port 68 */
+		{BOOTP_AT + 1, 6, -ENOMSG},	    /* hardware */
+		{BOOTP_AT + 2, 7, -ENOMSG},	    /* its addresses' length */
+		{BOOTP_AT + 16, 127, -EBADMSG},	    /* loopback */
+		{BOOTP_AT + 16, 224, -EBADMSG},	    /* multicast */
+		{BOOTP_AT + 236, 0, -ENOMSG},	    /* cookie */
+		{BOOTP_AT + 241, 2, -EBADMSG},	    /* the type's length */
+		{BOOTP_AT + 242, OFFER, -ENOMSG},   /* type */
+		{BOOTP_AT + 242, REQUEST, -ENOMSG}, /* a client's, from a server */
+		{BOOTP_AT + 243, 51, -EBADMSG},	    /* the lease time twice */
+		{BOOTP_AT + 244, 250, -EBADMSG},    /* past the end */
+		{BOOTP_AT + 249, 50, -EBADMSG},	    /* no lease time */
+		{BOOTP_AT + 240, 1, -ENOMSG},	    /* no type: BOOTP */
 	};
 	struct dhcp_message got;
 	struct dhcpmsg m;
@@ -227,9 +228,9 @@ static void test_v6(void **state)
 
 	for (uint8_t type = SOLICIT; type <= DECLINE6; type++) {
 		static const int kinds[] = {
-			[SOLICIT] = -ENOMSG,	 [ADVERTISE] = -ENOMSG,	   [REQUEST6] = DHCP_ASKS,
-			[CONFIRM] = -ENOMSG,	 [RENEW] = DHCP_ASKS,	   [REBIND] = DHCP_ASKS,
-			[REPLY] = DHCP_GIVES,	 [RELEASE6] = DHCP_RETURNS, [DECLINE6] = DHCP_RETURNS,
+			[SOLICIT] = -ENOMSG,  [ADVERTISE] = -ENOMSG,	 [REQUEST6] = DHCP_ASKS,
+			[CONFIRM] = -ENOMSG,  [RENEW] = DHCP_ASKS,	 [REBIND] = DHCP_ASKS,
+			[REPLY] = DHCP_GIVES, [RELEASE6] = DHCP_RETURNS, [DECLINE6] = DHCP_RETURNS,
 		};
 		int r;
 
@@ -465,9 +466,16 @@ static void test_bounds(void **state)
 
 static void test_text(void **state)
 {
-	static const char *const bad[] = {"10.8.0.7", "@5", "10.8.0.7@", "10.8.0.7@x", "10.8.0.7@5x",
-					  "10.8.0.7@-5", "127.0.0.1@5", "10.8.0.7@5 10.8.0.7@6",
-					  "10.8.0.7,10.8.0.8@5", "10.8.0.7@99999999999999999999",
+	static const char *const bad[] = {"10.8.0.7",
+					  "@5",
+					  "10.8.0.7@",
+					  "10.8.0.7@x",
+					  "10.8.0.7@5x",
+					  "10.8.0.7@-5",
+					  "127.0.0.1@5",
+					  "10.8.0.7@5 10.8.0.7@6",
+					  "10.8.0.7,10.8.0.8@5",
+					  "10.8.0.7@99999999999999999999",
 					  "1.1.1.1@0 1.1.1.2@0 1.1.1.3@0 1.1.1.4@0 1.1.1.5@0 "
 					  "1.1.1.6@0 1.1.1.7@0 1.1.1.8@0 1.1.1.9@0"};
 	char out[SP_LEASES_MAX];

@@ -24,9 +24,9 @@ static int dump_user(const struct store_user *u, void *arg)
 {
 	struct dump *d = arg;
 
-	fprintf(d->f, "user %u %u %d %u %u %u %u %u %llu %u %u %lld ", u->id, u->segment, u->disabled,
-		u->max_sessions, u->max_macs, u->max_machines, u->max_memory_mib, u->max_vcpus,
-		(unsigned long long)u->rate_bytes, u->rate_frames, u->max_user_macs,
+	fprintf(d->f, "user %u %u %d %u %u %u %u %u %llu %u %u %lld ", u->id, u->segment,
+		u->disabled, u->max_sessions, u->max_macs, u->max_machines, u->max_memory_mib,
+		u->max_vcpus, (unsigned long long)u->rate_bytes, u->rate_frames, u->max_user_macs,
 		(long long)u->created);
 	put(d, u->name, strlen(u->name));
 	put(d, u->hash, strlen(u->hash));
@@ -380,8 +380,8 @@ static void load_version_2(void)
 
 static void test_version_2(void **state)
 {
-	static const char want_users[] =
-		"user 1 1 0 0 0 0 0 0 0 0 0 1795696180 616c696365 2479246a3954247361" /* and so on */;
+	static const char want_users[] = "user 1 1 0 0 0 0 0 0 0 0 0 1795696180 616c696365 "
+					 "2479246a3954247361" /* and so on */;
 	_cleanup_free_
 	char *text = NULL;
 	struct store_user u;

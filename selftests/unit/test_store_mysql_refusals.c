@@ -175,7 +175,8 @@ static void test_no_schema(void **state)
 	char *error = NULL;
 	int from = 7;
 
-	foreign("DROP VIEW users; SET foreign_key_checks = 0; DROP TABLE mac, lease, budget, machine, workload, "
+	foreign("DROP VIEW users; SET foreign_key_checks = 0; DROP TABLE mac, lease, budget, "
+		"machine, workload, "
 		"session, audit, user, server, sallyport");
 	expect_error(-ENODATA, "make one: sallyport store init");
 	assert_int_equal(store_migrate(&o, &from, NULL), -ENODATA);

@@ -337,5 +337,5 @@ int main(void)
 		puts("1..0 # SKIP needs root");
 		return 0;
 	}
-	return cmocka_run_group_tests_name("dhcp", tests, setup, teardown);
+	return cmocka_run_group_tests_name("dhcp_live", tests, setup, teardown);
 }

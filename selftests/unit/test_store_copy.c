@@ -115,6 +115,8 @@ static void fill(struct store *s)
 					     .min_up_s = STORE_DEFAULT},
 				  .user = "alice",
 				  .name = "m",
+				  .pinned = PINNED_DHCP,
+				  .leases = "10.8.0.7@1764171646",
 				  .domain = "d '\xff",
 				  .uuid = {1, 0, 2},
 				  .mac = {0x52, 0, 0, 0, 0, 1}};
@@ -132,6 +134,9 @@ static void fill(struct store *s)
 		assert_int_equal(store_workload_add(s, &w), 0);
 	}
 	assert_int_equal(store_machine_add(s, &m), 0);
+	u[1].rate_bytes = INT64_MAX;
+	u[1].max_user_macs = 9;
+	assert_int_equal(store_user_update(s, &u[1]), 0);
 	for (uint16_t i = 0; i < MANY; i++) {
 		x = a_session(&u[i % 3], i < 1000 ? i + 2 : 0);
 		sprintf(x.common_name, "cn\xff' %u", i);
@@ -477,6 +482,10 @@ static void test_verify(void **state)
 		{"UPDATE mac SET mac_addr = x'020000000077' WHERE machine_id = 1 AND scope = 0",
 		 "table mac, row 0 02:00:00:00:00:77: its machine is not there, or has another", 2},
 		{"DELETE FROM session WHERE id = 2", "its session has ended", 1},
+		{"UPDATE budget SET user_id = 77 WHERE user_id = 1",
+		 "table budget, row 77: its user is not there", 1},
+		{"UPDATE machine SET pinned = 0",
+		 "table lease, row 1: its machine is not there, or not pinned", 1},
 		{"UPDATE user SET disabled = 2 WHERE user_id = 2",
 		 "table user, row 2: column disabled is out of its range", 1},
 	};
@@ -488,6 +497,7 @@ static void test_verify(void **state)
 					  .policy = {.start = START_MANUAL},
 					  .user = "a",
 					  .name = "m",
+					  .pinned = PINNED_DHCP,
 					  .domain = "d",
 					  .mac = {0x52, 0, 0, 0, 0, 1}};
 		struct found f = {.want = breaches[i].want};
@@ -510,6 +520,8 @@ static void test_verify(void **state)
 				0);
 		}
 		assert_int_equal(store_machine_add(s, &m), 0);
+		u[0].rate_frames = 5;
+		assert_int_equal(store_user_update(s, &u[0]), 0);
 		assert_int_equal(problems(s), 0);
 		snprintf(sql, sizeof(sql), "%s%s",
 			 fixture_is_mysql

@@ -193,7 +193,9 @@ int cmd_user_set(const struct ctl *ctl, const struct ctl_args *args)
 	if (json_object_size(request) == before)
 		return call_usage(args, "nothing to set: expected an address or a limit");
 	return call_do(ctl, TAKE_PTR(request),
-		       "user %s changed; sessions that are up keep what they have", name);
+		       "user %s changed; rates and --max-user-macs hold at once, the rest for new "
+		       "sessions",
+		       name);
 }
 
 static int disable(const struct ctl *ctl, const struct ctl_args *args, bool disabled)
@@ -245,7 +247,7 @@ int cmd_user_list(const struct ctl *ctl, const struct ctl_args *args)
 {
 	_cleanup_table_ struct table *t =
 		table_new("USER >SEGMENT STATE PASSWORD ADDRESS ADDRESS6 >SESSIONS >MACS "
-			  ">MACHINES >MIB >VCPUS CREATED");
+			  ">MACHINES >MIB >VCPUS >ALL-MACS >BYTES/S >FRAMES/S CREATED");
 	_cleanup_json_ json_t *reply = NULL;
 	json_t *request, *items, *user;
 	char when[TEXT_NUMBER_MAX];
@@ -276,6 +278,9 @@ int cmd_user_list(const struct ctl *ctl, const struct ctl_args *args)
 		print_limit(t, user, "max_machines");
 		print_limit(t, user, "max_memory_mib");
 		print_limit(t, user, "max_vcpus");
+		print_limit(t, user, "max_user_macs");
+		print_limit(t, user, "rate_bytes");
+		print_limit(t, user, "rate_frames");
 		table_cell(t, text_time(field_int(user, "created"), when));
 	}
 	if (table_rows(t))

@@ -115,7 +115,7 @@ static __always_inline int steer_by_conntrack(struct __sk_buff *skb, bool make)
 		return TC_ACT_SHOT;
 	self = find_machine(bind->port);
 	k = clear_desk();
-	if (!self || !k || over_rate(bind->port, f.len))
+	if (!self || !k || judge_rate(bind->port, f.len))
 		return TC_ACT_SHOT;
 	d = find_destination(&f, bind->segment);
 	if (!d || read_packet(skb, &f, &k->p) || judge_sender(skb, &f, bind, self, &k->p) ||

@@ -46,10 +46,11 @@ int guard(struct xdp_md *xdp)
 		drop_xdp(xdp, &f, &o, reason ? reason : why);
 		return XDP_DROP;
 	}
-	if (over_rate(bind->port, f.len)) {
+	reason = judge_rate(bind->port, f.len);
+	if (reason) {
 		o.port = bind->port;
 		o.segment = bind->segment;
-		drop_xdp(xdp, &f, &o, SP_R_POLICED);
+		drop_xdp(xdp, &f, &o, reason);
 		return XDP_DROP;
 	}
 	tell(SP_STEP_GUARD, bind->port, 0, bind->segment);

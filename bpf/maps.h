@@ -36,6 +36,7 @@ HASH_MAP(bindings, struct sp_bind_key, struct sp_bind);
 HASH_MAP(fdb, struct sp_fdb_key, struct sp_dst);
 HASH_MAP(flood, __u32, struct sp_flood);
 ARRAY_MAP(police, BPF_MAP_TYPE_ARRAY, struct sp_police, 1);
+ARRAY_MAP(quotas, BPF_MAP_TYPE_ARRAY, struct sp_quota, 1);
 ARRAY_MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, struct sp_counter, 1);
 ARRAY_MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, struct sp_reason_count, SP_REASON_SLOTS);
 ARRAY_MAP(config, BPF_MAP_TYPE_ARRAY, struct sp_config, 1);

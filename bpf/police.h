@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Is a port over its rate? Two token buckets in their virtual-scheduling form (ITU-T I.371, GCRA):
- * one timestamp each, no rounding that could starve a slow rate. A machine with several queues
- * sends on several CPUs: what each of them takes is added, so that together they get no more.
+ * Is a port, or are all ports of its user together, over the rate? Two token buckets in their
+ * virtual-scheduling form (ITU-T I.371, GCRA): one timestamp each, no rounding that could starve a
+ * slow rate. A machine with several queues sends on several CPUs: what each of them takes is added,
+ * so that together they get no more.
  */
 #ifndef SALLYPORT_BPF_POLICE_H
 #define SALLYPORT_BPF_POLICE_H
@@ -25,16 +26,10 @@ static __always_inline bool is_ahead(__u64 next, __u64 now, __u64 burst)
 	return next > now && next - now > burst;
 }
 
-static __always_inline bool over_rate(__u32 port, __u32 len)
+static __always_inline bool over(struct sp_police *p, __u64 now, __u32 len)
 {
-	struct sp_police *p = bpf_map_lookup_elem(&police, &port);
-	__u64 now, bytes, frames;
+	__u64 bytes = p->bytes_next_ns, frames = p->frames_next_ns;
 
-	if (!p || !(p->bytes_per_s | p->frames_per_s))
-		return false;
-	now = bpf_ktime_get_ns();
-	bytes = p->bytes_next_ns;
-	frames = p->frames_next_ns;
 	if ((p->bytes_per_s && is_ahead(bytes, now, p->bytes_burst_ns)) ||
 	    (p->frames_per_s && is_ahead(frames, now, p->frames_burst_ns)))
 		return true;
@@ -58,6 +53,40 @@ static __always_inline bool may_say(__u64 *next_ns, __u64 *withheld)
 	}
 	take(next_ns, next, now, SP_SAY_COST_NS);
 	return true;
+}
+
+/* What the port's own rate refuses, the user's does not count. */
+static __always_inline enum sp_reason judge_rate(__u32 port, __u32 len)
+{
+	struct sp_police *p = bpf_map_lookup_elem(&police, &port);
+	__u32 user;
+	__u64 now;
+
+	if (!p || !(p->bytes_per_s | p->frames_per_s | p->user))
+		return SP_R_NONE;
+	now = bpf_ktime_get_ns();
+	if (over(p, now, len))
+		return SP_R_POLICED;
+	user = p->user;
+	p = user ? bpf_map_lookup_elem(&police, &user) : NULL;
+	return p && over(p, now, len) ? SP_R_USER_RATE : SP_R_NONE;
+}
+
+/* A group frame of a machine. */
+static __always_inline bool over_group_rate(__u32 port)
+{
+	struct sp_quota *l = bpf_map_lookup_elem(&quotas, &port);
+	__u64 now, next;
+
+	if (!l || !l->group_ns)
+		return false;
+	now = bpf_ktime_get_ns();
+	next = l->group_next_ns;
+	if (is_ahead(next, now, l->group_burst_ns))
+		return true;
+	if (!sp_explain)
+		take(&l->group_next_ns, next, now, l->group_ns);
+	return false;
 }
 
 #endif

@@ -7,12 +7,10 @@
 #define SALLYPORT_BPF_SPOOF_H
 
 #include "arp.h"
+#include "lease.h"
 #include "machine.h"
 #include "nd.h"
 
-#define DHCP_SERVER_PORT 67
-#define DHCP_CLIENT_PORT 68
-#define DHCP6_CLIENT_PORT 546
 #define ICMP_REDIRECT 5	     /* RFC 792 */
 #define ICMP_ROUTER_ADVERT 9 /* RFC 1256 */
 
@@ -202,12 +200,16 @@ __noinline int judge_sender(struct __sk_buff *skb, const struct frame *f,
 			    const struct packet *p)
 {
 	struct sender s = {.f = f, .bind = bind, .m = m};
+	enum sp_reason r;
 
 	if (!f || !bind || !m || !p)
 		return SP_R_BAD_HEADERS;
 	if (f->proto == bpf_htons(ETH_P_ARP))
 		return judge_arp(skb, &s);
-	return p->version == 4 ? judge_ip4(&s, p) : judge_ip6(skb, &s, p);
+	r = p->version == 4 ? judge_ip4(&s, p) : judge_ip6(skb, &s, p);
+	if (!r && (m->flags & SP_M_LEASE) && is_to_dhcp_server(p))
+		r = tell_lease(skb, f, bind->port, bind->segment, SP_NOTICE_DHCP_SENT);
+	return r;
 }
 
 #endif

@@ -86,26 +86,42 @@ static __always_inline bool is_ip(const struct frame *f)
 	return f->proto != bpf_htons(ETH_P_ARP);
 }
 
+/* P is zero where it could not be read, and is as good as new. */
+static __always_inline bool reread(struct __sk_buff *skb, const struct frame *f, struct packet *p)
+{
+	if (!read_packet(skb, f, p))
+		return true;
+	__builtin_memset(p, 0, sizeof(*p));
+	return false;
+}
+
 /* SELF: the machine that sends, NULL where another does; P: what it sends, or room for that. */
 static __always_inline int steer_group(struct __sk_buff *skb, const struct frame *f,
 				       const struct sp_bind *bind, struct sp_machine *self,
 				       struct packet *p)
 {
 	enum sp_reason reason = SP_R_NONE;
+	bool read = self;
 	int r = GO_ON;
 
 	if (mac_is_reserved(f->dst))
 		reason = SP_R_DST_RESERVED;
+	else if (self && over_group_rate(bind->port))
+		reason = SP_R_GROUP_RATE;
 	else if (may_ask(f))
 		r = answer(skb, f, bind, 0);
 	if (!reason && !r && self && is_ip(f))
 		r = judge_copy(skb, p, bind->port, POLICY_OUT);
+	if (!reason && !r && may_be_lease(f)) {
+		read = read || reread(skb, f, p);
+		r = read ? -judge_lease(skb, f, bind, 0, p) : GO_ON;
+	}
 	if (r > 0)
 		return r;
 	if (r < 0)
 		reason = -r;
 	if (!reason)
-		reason = flood_frame(skb, f, bind, p, self);
+		reason = flood_frame(skb, f, bind, p, read);
 	if (reason)
 		return refuse_bound(skb, f, bind, reason);
 	count_rx(bind->port, f->len);
@@ -155,6 +171,8 @@ static __always_inline int to_machine(struct __sk_buff *skb, const struct frame 
 	} else {
 		r = asleep ? may_wait(f, to) : GO_ON;
 		r = r ?: firewall(skb, f, p, w, flow);
+		if (!r && (to->flags & SP_M_LEASE))
+			r = -judge_lease(skb, f, bind, d->port, p);
 	}
 	if (r)
 		return r;
@@ -331,8 +349,9 @@ int steer_machine(struct __sk_buff *skb)
 	self = find_machine(bind->port);
 	if (!self)
 		return refuse_bound(skb, &f, bind, SP_R_PORT_UNKNOWN);
-	if (over_rate(bind->port, f.len))
-		return refuse_bound(skb, &f, bind, SP_R_POLICED);
+	reason = judge_rate(bind->port, f.len);
+	if (reason)
+		return refuse_bound(skb, &f, bind, reason);
 	if (mac_is_group(f.dst))
 		return machine_group(skb, &f, bind, self);
 	d = find_destination(&f, bind->segment);

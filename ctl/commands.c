@@ -20,8 +20,13 @@ const struct ctl_option ctl_globals[] = {
 		{"max-macs", 0, "N", "MAC addresses of one session (0: the daemon's default)"},    \
 		{"max-machines", 0, "N", "machines up at once (0: the daemon's default)"},         \
 		{"max-memory", 0, "SIZE", "their memory together (0: the daemon's default)"},      \
+		{"max-vcpus", 0, "N", "their vCPUs together (0: the daemon's default)"},           \
+		{"max-user-macs", 0, "N",                                                          \
+		 "MAC addresses of all sessions (0: the daemon's default)"},                       \
+		{"rate-bytes", 0, "SIZE",                                                          \
+		 "bytes a second that all its sessions and machines send (0: the default)"},       \
 	{                                                                                          \
-		"max-vcpus", 0, "N", "their vCPUs together (0: the daemon's default)"              \
+		"rate-frames", 0, "N", "frames a second, likewise (0: the daemon's default)"       \
 	}
 
 #define POLICY                                                                                     \
@@ -32,7 +37,8 @@ const struct ctl_option ctl_globals[] = {
 		{"min-up", 0, "TIME", "it is up at the least, as 30s, or default"},                \
 		{"address", 0, "LIST", "its IP addresses, commas between; none"},                  \
 	{                                                                                          \
-		"pinned", 0, "YES", "yes: it may send with these addresses only (no)"              \
+		"pinned", 0, "YES",                                                                \
+			"yes: it may send with these addresses only; dhcp: and leased ones (no)"   \
 	}
 
 #define FLOWS                                                                                      \

@@ -112,9 +112,10 @@ static int set_policy(const struct ctl_args *args, json_t *request)
 	}
 	if (!pinned)
 		return CTL_OK;
-	if (strcmp(pinned, "yes") != 0 && strcmp(pinned, "no") != 0)
-		return call_usage(args, "--pinned '%.32s': expected yes or no", pinned);
-	json_object_set_new(request, "pinned", json_boolean(strcmp(pinned, "yes") == 0));
+	if (strcmp(pinned, "yes") != 0 && strcmp(pinned, "no") != 0 && strcmp(pinned, "dhcp") != 0)
+		return call_usage(args, "--pinned '%.32s': expected yes, no or dhcp", pinned);
+	json_object_set_new(request, "pinned", json_boolean(strcmp(pinned, "no") != 0));
+	json_object_set_new(request, "dhcp", json_boolean(strcmp(pinned, "dhcp") == 0));
 	return CTL_OK;
 }
 
@@ -158,6 +159,21 @@ static void print_firewall(const json_t *f)
 			  field_int(f, "generation"), in_force ? ", in force" : "");
 }
 
+static void print_leases(const json_t *leases)
+{
+	char when[TEXT_NUMBER_MAX];
+	json_t *one;
+	size_t i;
+
+	if (json_array_size(leases) == 0)
+		text_line(stdout, "  %-10s %s", "leases", "none yet");
+	json_array_foreach (leases, i, one)
+		text_line(stdout, "  %-10s %s %s%s", i ? "" : "leases", field_text(one, "address"),
+			  json_object_get(one, "until") ? "until " : "for ever",
+			  json_object_get(one, "until") ? text_time(field_int(one, "until"), when)
+							: "");
+}
+
 static void print_machine(const json_t *m)
 {
 	_cleanup_free_
@@ -178,6 +194,8 @@ static void print_machine(const json_t *m)
 	text_line(stdout, "  %-10s %s%s", "addresses", addresses[0] ? addresses : "not known yet",
 		  json_is_true(json_object_get(m, "pinned")) ? " (pinned)" : "");
 	print_firewall(json_object_get(m, "firewall"));
+	if (json_is_true(json_object_get(m, "dhcp")))
+		print_leases(json_object_get(m, "leases"));
 	text_line(stdout, "  %-10s %s", "start", field_text(p, "start"));
 	text_line(stdout, "  %-10s %s%s", "stop", field_text(p, "stop"),
 		  json_is_true(json_object_get(p, "default_stop")) ? " (default)" : "");

@@ -16,6 +16,9 @@
 /* As many sessions as a flood list has room for, and the daemon takes. */
 #define LIMIT_MAX 32
 #define MACHINES_MAX 100000
+#define USER_MACS_MAX 1024
+#define RATE_FRAMES_MAX 1000000000
+#define RATE_BYTES_MAX 10000000000ULL
 
 /* The user's name, checked here so that a slip costs no round trip. NULL: a usage error. */
 static const char *user_name(const struct ctl_args *args)
@@ -79,6 +82,22 @@ static int set_memory(const struct ctl_args *args, json_t *request)
 	return CTL_OK;
 }
 
+static int set_rate(const struct ctl_args *args, json_t *request)
+{
+	const char *value = option_value(args, "rate-bytes");
+	uint64_t n;
+
+	if (!value)
+		return CTL_OK;
+	if (size_parse(value, &n) < 0 || n > RATE_BYTES_MAX)
+		return call_usage(args,
+				  "--rate-bytes '%.32s': expected bytes a second, as 500000, 10M "
+				  "or 1G, up to %llu",
+				  value, RATE_BYTES_MAX);
+	call_set_int(request, "rate_bytes", (int64_t)n);
+	return CTL_OK;
+}
+
 /* What add and set have in common. */
 static int set_properties(const struct ctl_args *args, bool may_be_none, json_t *request)
 {
@@ -88,7 +107,10 @@ static int set_properties(const struct ctl_args *args, bool may_be_none, json_t 
 		       ?: set_limit(args, "max-macs", "max_macs", LIMIT_MAX, request)
 		       ?: set_limit(args, "max-machines", "max_machines", MACHINES_MAX, request)
 		       ?: set_memory(args, request)
-		       ?: set_limit(args, "max-vcpus", "max_vcpus", MACHINES_MAX, request);
+		       ?: set_limit(args, "max-vcpus", "max_vcpus", MACHINES_MAX, request)
+		       ?: set_limit(args, "max-user-macs", "max_user_macs", USER_MACS_MAX, request)
+		       ?: set_rate(args, request)
+		       ?: set_limit(args, "rate-frames", "rate_frames", RATE_FRAMES_MAX, request);
 }
 
 static int set_password(const struct ctl_args *args, json_t *request)
@@ -171,7 +193,9 @@ int cmd_user_set(const struct ctl *ctl, const struct ctl_args *args)
 	if (json_object_size(request) == before)
 		return call_usage(args, "nothing to set: expected an address or a limit");
 	return call_do(ctl, TAKE_PTR(request),
-		       "user %s changed; sessions that are up keep what they have", name);
+		       "user %s changed; rates and --max-user-macs hold at once, the rest for new "
+		       "sessions",
+		       name);
 }
 
 static int disable(const struct ctl *ctl, const struct ctl_args *args, bool disabled)
@@ -223,7 +247,7 @@ int cmd_user_list(const struct ctl *ctl, const struct ctl_args *args)
 {
 	_cleanup_table_ struct table *t =
 		table_new("USER >SEGMENT STATE PASSWORD ADDRESS ADDRESS6 >SESSIONS >MACS "
-			  ">MACHINES >MIB >VCPUS CREATED");
+			  ">MACHINES >MIB >VCPUS >ALL-MACS >BYTES/S >FRAMES/S CREATED");
 	_cleanup_json_ json_t *reply = NULL;
 	json_t *request, *items, *user;
 	char when[TEXT_NUMBER_MAX];
@@ -254,6 +278,9 @@ int cmd_user_list(const struct ctl *ctl, const struct ctl_args *args)
 		print_limit(t, user, "max_machines");
 		print_limit(t, user, "max_memory_mib");
 		print_limit(t, user, "max_vcpus");
+		print_limit(t, user, "max_user_macs");
+		print_limit(t, user, "rate_bytes");
+		print_limit(t, user, "rate_frames");
 		table_cell(t, text_time(field_int(user, "created"), when));
 	}
 	if (table_rows(t))

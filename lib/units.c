@@ -75,3 +75,24 @@ const char *duration_format(uint32_t s, char ret[DURATION_MAX])
 	snprintf(ret, DURATION_MAX, "%u%c", s / units[i].seconds, units[i].letter);
 	return ret;
 }
+
+int size_parse(const char *text, uint64_t *ret)
+{
+	uint64_t n, unit = 1;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno)
+		return -EINVAL;
+	if (*end) {
+		unit = *end == 'K' ? 1000 : *end == 'M' ? 1000000 : *end == 'G' ? 1000000000 : 0;
+		end++;
+	}
+	if (!unit || *end || __builtin_mul_overflow(n, unit, &n))
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}

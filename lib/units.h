@@ -8,6 +8,9 @@
 /* "512M", "16G", "1T"; without a letter: MiB. *ret_mib in MiB. -EINVAL. */
 int memory_parse(const char *text, uint64_t *ret_mib);
 
+/* "1500", "10K", "5M", "1G": decimal multiples. -EINVAL. */
+int size_parse(const char *text, uint64_t *ret);
+
 #define DURATION_MAX 16 /* of the text, its NUL included */
 
 /* "90s", "10m", "2h", "1d", "0": seconds. -EINVAL; -ERANGE: UINT32_MAX and more. */

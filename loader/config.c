@@ -65,6 +65,11 @@ static const struct config_key keys[] = {
 	K("session", "burst-frames", KEY_SIZE, burst_frames, 0, 1000000000ULL),
 	K("session", "reserved-macs", KEY_MACS, reserved, 0, 0),
 	K("session", "vid-rest", KEY_UINT, vid_rest_s, 0, 86400),
+	K("user", "rate-bytes", KEY_SIZE, user_rate_bytes, 0, 10000000000ULL),
+	K("user", "burst-bytes", KEY_SIZE, user_burst_bytes, 0, 10000000000ULL),
+	K("user", "rate-frames", KEY_SIZE, user_rate_frames, 0, 1000000000ULL),
+	K("user", "burst-frames", KEY_SIZE, user_burst_frames, 0, 1000000000ULL),
+	K("user", "max-macs", KEY_UINT, user_max_macs, 0, 1024),
 	K("machines", "uri", KEY_URI, virt_uri, 1, 1023),
 	K("machines", "image-dir", KEY_PATH, image_dir, 1, 1023),
 	K("machines", "probe-kernel", KEY_PATH, probe_kernel, 1, 1023),
@@ -87,6 +92,8 @@ static const struct config_key keys[] = {
 	K("machines", "burst-bytes", KEY_SIZE, machine_burst_bytes, 0, 10000000000ULL),
 	K("machines", "rate-frames", KEY_SIZE, machine_rate_frames, 0, 1000000000ULL),
 	K("machines", "burst-frames", KEY_SIZE, machine_burst_frames, 0, 1000000000ULL),
+	K("machines", "rate-group-frames", KEY_SIZE, machine_rate_group_frames, 0, 1000000000ULL),
+	K("machines", "burst-group-frames", KEY_SIZE, machine_burst_group_frames, 0, 1000000000ULL),
 	K("firewall", "default-policy", KEY_PATH, default_policy, 1, 1023),
 	K("firewall", "flows", KEY_UINT, flows, SP_FLOWS_MIN, SP_FLOWS_MAX),
 	K("firewall", "max-flows", KEY_UINT, max_flows, SP_FLOWS_MIN, SP_FLOWS_MAX),
@@ -210,7 +217,7 @@ static void enter_section(struct config_parser *p, const char *section)
 		new_instance(p, section + 9);
 	else if (!is_section(section))
 		config_mistake(p, p->line,
-			       "[%s]: expected [daemon], [store], [dataplane], [session], "
+			       "[%s]: expected [daemon], [store], [dataplane], [session], [user], "
 			       "[machines], [firewall], [metrics] or [instance NAME]",
 			       section);
 }
@@ -329,6 +336,8 @@ static void set_machine_defaults(struct config *c)
 	c->grace_s = 60;
 	c->min_up_s = 30;
 	c->stop_timeout_s = 60;
+	c->machine_rate_group_frames = SP_DEF_GROUP_FRAMES;
+	c->machine_burst_group_frames = SP_DEF_GROUP_FRAMES;
 	c->shrink_memory = 50;
 	c->shrink_cpu = 10;
 }

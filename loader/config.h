@@ -86,6 +86,11 @@ struct config {
 	size_t n_reserved;
 	unsigned int vid_rest_s; /* vid-rest= s, default SP_VID_REST_S */
 
+	/* [user]: all that one user's sessions and machines do together */
+	uint64_t user_rate_bytes, user_burst_bytes;   /* rate-bytes=, burst-bytes=: 0 = no limit */
+	uint64_t user_rate_frames, user_burst_frames; /* rate-frames=, burst-frames= */
+	uint32_t user_max_macs;			      /* max-macs=: 0 = no limit */
+
 	/* [machines] */
 	char *virt_uri;		 /* uri= of libvirt */
 	char *image_dir;	 /* image-dir=: where overlays are made, on libvirt's host */
@@ -100,6 +105,8 @@ struct config {
 	uint32_t user_max_machines, user_max_memory_mib, user_max_vcpus; /* max-user-*= */
 	uint64_t machine_rate_bytes, machine_burst_bytes; /* rate-*=, burst-*=: what one may send */
 	uint64_t machine_rate_frames, machine_burst_frames;
+	/* rate-group-frames=, burst-group-frames=: of them, broadcast and multicast */
+	uint64_t machine_rate_group_frames, machine_burst_group_frames;
 	/* [firewall] */
 	uint32_t flows, max_flows; /* flows=, max-flows=: of one segment at once */
 	uint32_t new_flows,

@@ -48,20 +48,9 @@ static void put_uint(void *field, size_t size, uint64_t v)
 /* Decimal digits, and for sizes one of K, M, G (powers of 1000, as rates are). */
 static bool parse_number(const char *s, bool suffix, uint64_t *ret)
 {
-	uint64_t unit = 1;
-	char *end;
-
-	if (s[0] < '0' || s[0] > '9')
+	if (!suffix && s[strspn(s, "0123456789")])
 		return false;
-	errno = 0;
-	*ret = strtoull(s, &end, 10);
-	if (errno)
-		return false;
-	if (suffix && *end) {
-		unit = *end == 'K' ? 1000 : *end == 'M' ? 1000000 : *end == 'G' ? 1000000000 : 0;
-		end++;
-	}
-	return unit && !*end && !__builtin_mul_overflow(*ret, unit, ret);
+	return size_parse(s, ret) == 0;
 }
 
 static void set_number(struct config_parser *p, const struct config_key *k, void *field,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The daemon's life: set up, take down. What a reload changes: reload.c */
 #include "daemon.h"
+#include "budget.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -238,6 +239,12 @@ static int open_control(struct daemon *d, int listen_fd)
 	return control_new(d->event, listen_fd, &c, &d->control);
 }
 
+static void take_limits(struct daemon *d, const struct store_user *u)
+{
+	presence_set_limits(d, u);
+	budget_set(d, u);
+}
+
 /* The store is still this thread's. */
 static int read_limits(struct daemon *d)
 {
@@ -247,7 +254,7 @@ static int read_limits(struct daemon *d)
 	for (struct presence *p = d->presences; p && r == 0; p = p->hh.next) {
 		r = store_user_get(d->store, p->user, &u);
 		if (r == 0)
-			presence_set_limits(d, &u);
+			take_limits(d, &u);
 		explicit_bzero(u.hash, sizeof(u.hash));
 		r = r == -ENOENT ? 0 : r;
 	}
@@ -416,6 +423,7 @@ static void free_tables(struct daemon *d)
 		HASH_DEL(d->segments, g);
 		free(g);
 	}
+	budget_free(d);
 }
 
 struct daemon *daemon_free(struct daemon *d)

@@ -19,6 +19,7 @@
 
 struct admission;
 struct binding;
+struct budget;
 struct ends;
 struct http;
 struct instance;
@@ -61,6 +62,7 @@ struct daemon {
 	struct session *sessions_by_id;
 	struct segment *segments;
 	struct binding *bindings;   /* by MAC */
+	struct budget *budgets;	    /* by user id */
 	struct workload *workloads; /* by id */
 	unsigned int n_sessions;
 

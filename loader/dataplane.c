@@ -39,6 +39,7 @@ static const char *const map_names[_DP_MAPS] = {
 	[DP_POLICIES] = "policies",
 	[DP_RULE_COUNTERS] = "rule_counters",
 	[DP_LIMITS] = "limits",
+	[DP_QUOTAS] = "quotas",
 };
 
 static const char *const prog_names[_DP_PROGS] = {
@@ -242,7 +243,7 @@ static int set_sizes(const struct dataplane *dp, struct bpf_object *obj,
 		{"counters", ports},	  {"machines", ports}, {"addresses", bindings},
 		{"slots", ports},	  {"flows4", tables},  {"flows6", tables},
 		{"fragments", ports},	  {"policies", ports}, {"limits", ports},
-		{"rule_counters", rules},
+		{"rule_counters", rules}, {"quotas", ports},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes); i++) {

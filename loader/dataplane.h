@@ -139,8 +139,17 @@ int dataplane_each_flood(struct dataplane *dp,
 struct dataplane_rate {
 	uint64_t bytes_per_s, bytes_burst;
 	uint64_t frames_per_s, frames_burst;
+	/* The number under which the port's user has a rate for all its ports together; 0: none. */
+	uint32_t user;
 };
 int dataplane_police_set(struct dataplane *dp, uint32_t port, const struct dataplane_rate *rate);
+
+/*
+ * How many group frames a machine's port may send; 0: no limit. What is the kernel's in the entry
+ * begins anew. Before anything names the port (D3), or for one that is up.
+ */
+int dataplane_quota_set(struct dataplane *dp, uint32_t port, uint64_t group_per_s,
+			uint64_t group_burst);
 
 /* Sums over all CPUs. */
 int dataplane_counter_get(struct dataplane *dp, uint32_t port, struct sp_counter *ret);

@@ -2,6 +2,7 @@
 /* How are the maps' entries written and read? Typed access, and iteration in batches. */
 #include <errno.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "dataplane_internal.h"
 #include "lib/cleanup.h"
@@ -288,11 +289,23 @@ int dataplane_police_set(struct dataplane *dp, uint32_t port, const struct datap
 	struct sp_police value = {
 		.bytes_per_s = rate->bytes_per_s,
 		.bytes_burst_ns = burst_ns(rate->bytes_per_s, rate->bytes_burst, 1514),
-		.frames_per_s = rate->frames_per_s,
+		.frames_per_s = (uint32_t)MIN(rate->frames_per_s, UINT32_MAX),
 		.frames_burst_ns = burst_ns(rate->frames_per_s, rate->frames_burst, 1),
+		.user = rate->user,
 	};
 
 	return set(dp->map_fd[DP_POLICE], &port, &value);
+}
+
+int dataplane_quota_set(struct dataplane *dp, uint32_t port, uint64_t group_per_s,
+			uint64_t group_burst)
+{
+	struct sp_quota value = {
+		.group_ns = group_per_s ? NS_PER_S / group_per_s : 0,
+		.group_burst_ns = burst_ns(group_per_s, group_burst, 1),
+	};
+
+	return set(dp->map_fd[DP_QUOTAS], &port, &value);
 }
 
 /* --- counters: sums over the CPUs --- */

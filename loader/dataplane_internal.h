@@ -36,6 +36,7 @@ enum dataplane_map {
 	DP_POLICIES,
 	DP_RULE_COUNTERS,
 	DP_LIMITS,
+	DP_QUOTAS,
 	_DP_MAPS,
 };
 

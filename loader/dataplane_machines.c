@@ -239,7 +239,8 @@ static bool notice_ok(const struct sp_notice *n, size_t size)
 {
 	if (size < sizeof(*n))
 		return false;
-	if (n->kind != SP_NOTICE_PARKED)
+	if (n->kind != SP_NOTICE_PARKED && n->kind != SP_NOTICE_DHCP_SENT &&
+	    n->kind != SP_NOTICE_DHCP_GOT)
 		return n->kind > SP_NOTICE_PARKED && n->kind <= SP_NOTICE_ANSWER;
 	return size >= sizeof(struct sp_parked) && n->len >= ETH_HLEN && n->len <= SP_PARK_LEN;
 }

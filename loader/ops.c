@@ -50,6 +50,9 @@
 		{"max_sessions", ARG_INT, 0, 0, 32}, {"max_macs", ARG_INT, 0, 0, 32},              \
 		{"max_machines", ARG_INT, 0, 0, 100000},                                           \
 		{"max_memory_mib", ARG_INT, 0, 0, 1 << 30},                                        \
+		{"rate_bytes", ARG_INT, 0, 0, 10000000000},                                        \
+		{"rate_frames", ARG_INT, 0, 0, 1000000000},                                        \
+		{"max_user_macs", ARG_INT, 0, 0, 1024},                                            \
 	{                                                                                          \
 		"max_vcpus", ARG_INT, 0, 0, 100000                                                 \
 	}
@@ -59,8 +62,9 @@
 		{"grace", ARG_STRING, 0, 1, 16}, {"idle", ARG_STRING, 0, 1, 16},                   \
 		{"min_up", ARG_STRING, 0, 1, 16},                                                  \
 		{"addresses", ARG_STRING, 0, 0, SP_ADDRESSES_MAX - 1},                             \
+		{"pinned", ARG_BOOL, 0, 0, 0},                                                     \
 	{                                                                                          \
-		"pinned", ARG_BOOL, 0, 0, 0                                                        \
+		"dhcp", ARG_BOOL, 0, 0, 0                                                          \
 	}
 #define ADDRESS(name)                                                                              \
 	{                                                                                          \

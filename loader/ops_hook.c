@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "ends.h"
 #include "instance.h"
@@ -128,6 +129,7 @@ static void verify_done(struct job *job)
 	/* The machines need not wait for the tunnel. */
 	if (a->r == 0 && !a->renewal) {
 		presence_set_limits(a->daemon, &a->user);
+		budget_set(a->daemon, &a->user);
 		presence_login(a->daemon, a->user.id, a->trace);
 	}
 	auth_finish(a, a->r == 0 ? "accept" : "reject",
@@ -244,6 +246,7 @@ struct connect_job {
 	bool begun;
 	uint64_t deadline_us;
 	uint32_t max_sessions, max_macs; /* the configuration's; then the user's */
+	struct store_user limits;	 /* for its budget */
 	char address[SP_ADDR_STRLEN], address6[SP_ADDR_STRLEN];
 	char *error;
 	int r;
@@ -269,6 +272,7 @@ static void connect_run(struct job *job, struct store *store)
 					   u.max_sessions ? u.max_sessions : c->max_sessions);
 		c->begun = c->r == 0;
 		explicit_bzero(u.hash, sizeof(u.hash));
+		c->limits = u;
 	}
 	if (c->r < 0 && !is_refusal(c->r))
 		c->error = strdup(store_error(store));
@@ -440,8 +444,10 @@ static void connect_done(struct job *job)
 		r = -ECANCELED;
 	if (r == 0 && client_now_us() > c->deadline_us)
 		r = -ETIMEDOUT;
-	if (r == 0)
+	if (r == 0) {
+		budget_set(c->daemon, &c->limits);
 		r = session_activate(s, &c->row, 0, c->max_macs);
+	}
 	if (r < 0) {
 		connect_refuse(c, r);
 		return;

@@ -27,7 +27,8 @@ static json_t *learn_reply(enum learn_verdict v, const char *reason, int retry_m
 	if (!reason)
 		return json_pack("{s:b}", "allow", 1);
 	return json_pack("{s:b, s:s, s:s, s:i}", "allow", 0, "reason", reason, "scope",
-			 v == LEARN_LIMIT ? "session" : "mac", "retry_ms", retry_ms);
+			 v == LEARN_LIMIT || v == LEARN_USER_LIMIT ? "session" : "mac", "retry_ms",
+			 retry_ms);
 }
 
 /* Refusals come as fast as a client can send frames: one line a second tells enough. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "ends.h"
 #include "lib/cleanup.h"
@@ -35,6 +36,9 @@ static int take_limits(struct store_user *u, const json_t *args, const char **re
 	u->max_machines = (uint32_t)arg_int(args, "max_machines", u->max_machines);
 	u->max_memory_mib = (uint32_t)arg_int(args, "max_memory_mib", u->max_memory_mib);
 	u->max_vcpus = (uint32_t)arg_int(args, "max_vcpus", u->max_vcpus);
+	u->rate_bytes = (uint64_t)arg_int(args, "rate_bytes", (int64_t)u->rate_bytes);
+	u->rate_frames = (uint32_t)arg_int(args, "rate_frames", u->rate_frames);
+	u->max_user_macs = (uint32_t)arg_int(args, "max_user_macs", u->max_user_macs);
 	*ret_field = "address";
 	if (strchr(u->address, ':') || session_address(u->address, 0, probe) < 0)
 		return -EINVAL;
@@ -129,6 +133,7 @@ static int work_user_set(struct store_job *j, struct store *store)
 static void after_user_set(struct store_job *j)
 {
 	presence_set_limits(j->daemon, &j->user);
+	budget_set(j->daemon, &j->user);
 }
 
 void op_user_set(void *context, void *request, const json_t *args)

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <utlist.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "instance.h"
 #include "lib/cleanup.h"
@@ -149,6 +150,7 @@ static void restore_addresses(struct session *s, struct store *store)
 		session_address(u.address, s->index, s->address);
 		session_address(u.address6, s->index, s->address6);
 		s->max_macs = u.max_macs ? u.max_macs : s->max_macs;
+		budget_set(s->daemon, &u);
 		explicit_bzero(u.hash, sizeof(u.hash));
 	}
 }
@@ -358,6 +360,7 @@ int reconcile(struct daemon *d)
 	strays = entries < 0 ? entries : strays + entries;
 	r = strays < 0 ? strays : r;
 	portnum_release(d->portnums);
+	budget_reload(d);
 	log_printf(LOG_INFO,
 		   "reconciled: %u sessions adopted, %u entries that belonged to nobody removed",
 		   d->n_sessions, x.n + (unsigned int)(strays > 0 ? strays : 0));

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "budget.h"
 #include "control.h"
 #include "daemon.h"
 #include "instance.h"
@@ -140,6 +141,7 @@ static void apply(struct daemon *d, struct config *next)
 	log_set_level(next->log_level);
 	control_set_admin_gid(d->control, next->admin_gid);
 	add_instances(d);
+	budget_reload(d);
 	session_set_rates(d);
 	machine_reload_all(d);
 	slots_set_budgets(d);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "instance.h"
 #include "lib/mac.h"
@@ -76,6 +77,21 @@ bool segment_exists(struct daemon *d, uint32_t id)
 	return segment_get(d, id) != NULL;
 }
 
+struct member *segment_members(struct daemon *d, uint32_t id)
+{
+	struct segment *s = segment_get(d, id);
+
+	return s ? s->members : NULL;
+}
+
+/* Its last member has gone. */
+static void segment_end(struct daemon *d, struct segment *s)
+{
+	HASH_DEL(d->segments, s);
+	budget_idle(d, s->id);
+	free(s);
+}
+
 int segment_join(struct daemon *d, struct member *m)
 {
 	struct segment *s = segment_get(d, m->segment);
@@ -92,10 +108,8 @@ int segment_join(struct daemon *d, struct member *m)
 	r = flood_write(d, s->id, s);
 	if (r < 0) {
 		DL_DELETE(s->members, m);
-		if (!s->members) {
-			HASH_DEL(d->segments, s);
-			free(s);
-		}
+		if (!s->members)
+			segment_end(d, s);
 	}
 	return r;
 }
@@ -110,10 +124,8 @@ void segment_leave(struct daemon *d, struct member *m)
 		return;
 	DL_DELETE(s->members, m);
 	flood_rewrite(d, s->id);
-	if (!s->members) {
-		HASH_DEL(d->segments, s);
-		free(s);
-	}
+	if (!s->members)
+		segment_end(d, s);
 }
 
 /* --- the table of MACs --- */
@@ -318,7 +330,10 @@ enum learn_verdict segment_may_learn(struct daemon *d, const struct member *m,
 	}
 	if (m->n_bindings >= limit)
 		return LEARN_LIMIT;
-	return *ret_from ? LEARN_TAKEOVER : LEARN_OK;
+	if (*ret_from)
+		return LEARN_TAKEOVER;
+	return budget_macs(d, m->segment) >= budget_max_macs(d, m->segment) ? LEARN_USER_LIMIT
+									    : LEARN_OK;
 }
 
 const char *learn_verdict_text(enum learn_verdict v)
@@ -332,6 +347,7 @@ const char *learn_verdict_text(enum learn_verdict v)
 		[LEARN_WORKLOAD] = "a workload or a machine has it",
 		[LEARN_OTHER_USER] = "another user has it",
 		[LEARN_LIMIT] = "the session is at its limit of MACs",
+		[LEARN_USER_LIMIT] = "the user is at the limit of MACs of all sessions together",
 	};
 
 	return texts[v];

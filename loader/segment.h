@@ -73,6 +73,8 @@ void segment_evict(struct daemon *d, const struct member *w, const uint8_t mac[S
 /* Write every flood list: once, when all members are known again after a start. */
 void segment_write_floods(struct daemon *d);
 bool segment_exists(struct daemon *d, uint32_t id);
+/* A list by `next`; NULL: it has none. */
+struct member *segment_members(struct daemon *d, uint32_t id);
 
 /* This member's binding of MAC, or NULL. */
 struct binding *member_find(const struct member *m, const uint8_t mac[SP_MAC_LEN]);
@@ -89,6 +91,7 @@ enum learn_verdict {
 	LEARN_WORKLOAD, /* a workload's or a machine's */
 	LEARN_OTHER_USER,
 	LEARN_LIMIT,
+	LEARN_USER_LIMIT, /* its session could have another, its user not */
 };
 
 /* May M, a session, have this MAC? I6; Algorithm 1 of the first paper. Changes nothing. */

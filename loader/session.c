@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "ends.h"
 #include "instance.h"
@@ -86,21 +87,28 @@ static int take_port(struct daemon *d, uint32_t wanted, uint32_t *ret)
 static int set_rate(struct session *s)
 {
 	const struct config *c = s->daemon->config;
-	const struct dataplane_rate rate = {c->rate_bytes, c->burst_bytes, c->rate_frames,
-					    c->burst_frames};
+	struct dataplane_rate rate = {.bytes_per_s = c->rate_bytes,
+				      .bytes_burst = c->burst_bytes,
+				      .frames_per_s = c->rate_frames,
+				      .frames_burst = c->burst_frames};
+	int r = budget_port(s->daemon, s->member.segment, &rate.user);
 
-	return dataplane_police_set(s->daemon->dp, s->member.dst.port, &rate);
+	return r ?: dataplane_police_set(s->daemon->dp, s->member.dst.port, &rate);
+}
+
+void session_set_rate(struct session *s)
+{
+	int r = set_rate(s);
+
+	if (r < 0)
+		log_event(LOG_ERR, "a session's rate could not be set", "USER", s->user, "ERROR",
+			  strerror(-r), NULL);
 }
 
 void session_set_rates(struct daemon *d)
 {
-	for (struct session *s = d->sessions_by_id; s; s = s->hh_id.next) {
-		int r = set_rate(s);
-
-		if (r < 0)
-			log_event(LOG_ERR, "a session's rate could not be set", "USER", s->user,
-				  "ERROR", strerror(-r), NULL);
-	}
+	for (struct session *s = d->sessions_by_id; s; s = s->hh_id.next)
+		session_set_rate(s);
 }
 
 static int program(struct session *s)

@@ -64,7 +64,9 @@ int session_new(struct daemon *d, struct instance *i, const struct session_key *
 int session_activate(struct session *s, const struct store_session *row, uint32_t port,
 		     unsigned int max_macs);
 
-/* The configuration's rates, on every session that is live. */
+/* The configuration's rates and the user's, on one session; what fails is logged. */
+void session_set_rate(struct session *s);
+/* The same on every session that is live. */
 void session_set_rates(struct daemon *d);
 
 /* Forget a pending one. */

@@ -123,12 +123,13 @@ struct sp_flood {
 /*
  * `police`: array by port number: two token buckets in virtual-scheduling form. A bucket of burst B
  * at rate R lets a frame pass while its schedule is at most B/R ahead of the clock. Rate 0: no
- * limit.
+ * limit. A user whose ports have a rate together has a number, and an entry, for it alone.
  */
 struct sp_police {
 	__u64 bytes_per_s;
 	__u64 bytes_burst_ns; /* burst / rate */
-	__u64 frames_per_s;
+	__u32 frames_per_s;
+	__u32 user; /* whose entry is asked as well; 0: none. In that one: 0 */
 	__u64 frames_burst_ns;
 	/* Kernel's; user space writes zero, a full bucket: when the schedule is even
 	 * (bpf_ktime_get_ns). */
@@ -172,6 +173,9 @@ struct sp_machine {
  */
 #define SP_M_ROUTER 0x4
 #define SP_M_DHCP 0x8 /* it may answer DHCP */
+#define SP_M_LEASE                                                                                 \
+	0x10 /* its addresses are learned from DHCP: what it asks and is answered goes to          \
+		`notices` */
 
 /*
  * `addresses`: hash: (segment, IP address) -> the machine that has it. Written by the daemon only.
@@ -194,11 +198,17 @@ enum sp_notice_kind {
 	SP_NOTICE_FROM = 3,    /* SP_WATCH_FROM came true */
 	SP_NOTICE_ADDRESS = 4, /* SP_WATCH_ADDRESS came true: it has `addr`, which nobody listed */
 	SP_NOTICE_ANSWER = 5,  /* SP_WATCH_ANSWER came true */
+	/*
+	 * Of a machine with SP_M_LEASE, whole, in `data`: DHCP or DHCPv6 that it sends to a server;
+	 * and what may be the answer, from a port that may be a server's.
+	 */
+	SP_NOTICE_DHCP_SENT = 6,
+	SP_NOTICE_DHCP_GOT = 7,
 };
 
 /*
  * `notices`: ring buffer: what the daemon must know at once, each at most once for each time that
- * it was asked for. A record ends behind the head, except SP_NOTICE_PARKED.
+ * it was asked for. A record ends behind the head, except SP_NOTICE_PARKED and SP_NOTICE_DHCP_*.
  */
 #define SP_NOTICES_SIZE (1 << 20)
 #define SP_PARK_LEN 1536 /* the longest frame that is parked */
@@ -219,6 +229,21 @@ struct sp_parked {
 	struct sp_notice head;
 	__u8 data[SP_PARK_LEN]; /* head.len bytes of it, from the Ethernet header on, untagged */
 };
+
+/*
+ * `quotas`: array by port number, of machine ports: what is rare is limited beside `police`, so
+ * that other frames need not ask. In virtual-scheduling form, as there.
+ */
+struct sp_quota {
+	__u64 group_ns;	      /* each group frame takes so long; 0: no limit */
+	__u64 group_burst_ns; /* its schedule may be so far ahead */
+	/* Kernel's; user space writes zero. */
+	__u64 group_next_ns;
+	__u64 lease_next_ns; /* of SP_NOTICE_DHCP_*: SP_LEASE_NS each */
+};
+
+#define SP_LEASE_NS 250000000ULL	/* a notice of DHCP, for each machine, ... */
+#define SP_LEASE_BURST_NS 7750000000ULL /* ... but 32 at once */
 
 /* `counters`: per-CPU array by port number. */
 struct sp_counter {
@@ -735,6 +760,7 @@ static_assert(sizeof(struct sp_machine) == 64, "sp_machine");
 static_assert(sizeof(struct sp_address_key) == 20, "sp_address_key");
 static_assert(sizeof(struct sp_address) == 12, "sp_address");
 static_assert(sizeof(struct sp_notice) == 48, "sp_notice");
+static_assert(sizeof(struct sp_quota) == 32, "sp_quota");
 static_assert(sizeof(struct sp_parked) == 48 + SP_PARK_LEN, "sp_parked");
 static_assert(sizeof(struct sp_counter) == 48, "sp_counter");
 static_assert(sizeof(struct sp_reason_count) == 32, "sp_reason_count");

@@ -42,6 +42,7 @@
 #define SP_LADDER_MAX 128    /* a stop policy as text */
 #define SP_ADDRESSES_MAX 512 /* a machine's addresses as text, spaces between */
 #define SP_ADDRESSES_N 8     /* of one machine */
+#define SP_LEASES_MAX 640    /* its leases as text, with their ends */
 #define SP_PARKED_N 16	     /* frames that wait for one sleeping machine */
 #define SP_XML_MAX (1 << 20) /* a domain's description */
 #define SP_PATH_MAX 1024     /* a file of libvirt's host */
@@ -63,6 +64,7 @@
 #define SP_DEF_RULES 131072 /* entries in `rule_counters`: rules, and two for each policy */
 #define SP_DEF_MACS_PER_SESSION 8
 #define SP_DEF_SESSIONS_PER_USER 8
+#define SP_DEF_GROUP_FRAMES 1000 /* a second, and at once, of one machine */
 
 /* A frame that `sallyport explain` makes: Ethernet's own limits, without the checksum. */
 #define SP_EXPLAIN_MIN 60

@@ -53,7 +53,10 @@
 	X(40, POLICY, "policy", "no rule of the machine's policy lets it pass, nor its default")   \
 	X(41, POLICY_DROP, "policy-drop", "a rule of the machine's policy drops it")               \
 	X(42, POLICY_REJECT, "policy-reject", "a rule of the machine's policy rejects it")         \
-	X(43, POLICY_BROKEN, "policy-broken", "the machine's policy cannot be read in the map")
+	X(43, POLICY_BROKEN, "policy-broken", "the machine's policy cannot be read in the map")    \
+	X(46, LEASE, "lease", "a DHCP message that is to be learned from, and could not be told")  \
+	X(47, GROUP_RATE, "group-rate", "a machine is over its rate of group frames")              \
+	X(48, USER_RATE, "user-rate", "all that the user sends together is over the user's rate")
 
 #define SP_REASON_ENUM(n, id, name, text) SP_R_##id = (n),
 enum sp_reason { SP_REASONS(SP_REASON_ENUM) _SP_R_MAX };

@@ -154,6 +154,7 @@ int machine_new(struct daemon *d, const struct store_machine *row, struct machin
 	m->revive = !row->held && (row->want == LEVEL_RUN || row->want == LEVEL_SHRINK);
 	set_ladder(m);
 	check_addresses(m);
+	machine_read_leases(m);
 	add_to_tables(m);
 	if (ret)
 		*ret = m;
@@ -168,6 +169,7 @@ void machine_free(struct machine *m)
 	rules_free(m);
 	m->number = number_forget(m->number);
 	sd_event_source_disable_unref(m->timer);
+	sd_event_source_disable_unref(m->lease_timer);
 	while (m->member.bindings) {
 		struct binding *b = m->member.bindings;
 
@@ -189,6 +191,7 @@ void machine_remove(struct machine *m)
 	machine_port_drop(m);
 	admission_release(m);
 	m->timer = sd_event_source_disable_unref(m->timer);
+	m->lease_timer = sd_event_source_disable_unref(m->lease_timer);
 	m->gone = true;
 	if (!m->busy && m->tap == TAP_NONE)
 		machine_free(m);
@@ -204,14 +207,15 @@ int machine_set_row(struct machine *m, const struct store_machine *row)
 	if (m->joined)
 		machine_clear_addresses(m);
 	m->row.policy = row->policy;
-	m->row.pinned = row->pinned;
+	if (m->row.pinned != row->pinned) {
+		m->row.pinned = row->pinned;
+		machine_read_leases(m);
+	}
 	memcpy(m->row.addresses, row->addresses, sizeof(m->row.addresses));
 	set_ladder(m);
 	if (m->joined) {
 		r = machine_write_addresses(m);
-		dataplane_machine_flags(m->daemon->dp, m->member.dst.port,
-					row->pinned ? SP_M_PINNED : 0,
-					row->pinned ? 0 : SP_M_PINNED);
+		machine_port_set_pinned(m);
 		dataplane_machine_watch(m->daemon->dp, m->member.dst.port, SP_WATCH_ADDRESS);
 	}
 	machine_advance(m);

@@ -25,6 +25,7 @@
 
 #include "decide.h"
 #include "ladder.h"
+#include "leases.h"
 #include "link.h"
 #include "number.h"
 #include "presence.h"
@@ -120,6 +121,10 @@ struct machine {
 	unsigned int n_parked;
 	uint64_t n_replayed, n_expired;
 
+	/* PINNED_DHCP: what it has leased, also while it is off. */
+	struct leases leases;
+	sd_event_source *lease_timer;
+
 	struct waiter *waiters;
 	bool pull_plug; /* to be stopped without asking its guest */
 	bool removing;	/* an operator's removal is on its way: nothing is begun any more */
@@ -146,7 +151,8 @@ struct machine *machine_find(struct daemon *d, const char *user, const char *nam
 /* "user/name", as traces and the log call it. */
 const char *machine_label(const struct machine *m, char ret[2 * SP_NAME_MAX]);
 
-/* Its policy was changed: ROW's policy, addresses and pinned are what the store has now. */
+/* Its policy was changed: ROW's policy, addresses and pinned are what the store has now. Leases are
+ * the machine's own, and not ROW's. */
 int machine_set_row(struct machine *m, const struct store_machine *row);
 /* The configuration was read again: defaults may be others. */
 void machine_reload_all(struct daemon *d);
@@ -218,6 +224,8 @@ int machine_port_raise(struct machine *m);
 int machine_port_sync(struct machine *m);
 /* Everything goes: tap, entries, number. */
 void machine_port_drop(struct machine *m);
+/* What its row says of its addresses. */
+void machine_port_set_pinned(struct machine *m);
 /* The configuration's rates. */
 void machine_port_set_rates(struct machine *m);
 /* A link that was deleted may have been one of ours. */
@@ -237,7 +245,19 @@ bool machine_is_awake(const struct machine *m);
 /* Send what waits: its guest runs. */
 void machine_replay(struct machine *m);
 void machine_drop_parked(struct machine *m);
-/* The addresses of the row, as the programs have them. */
+
+/* --- addresses that are learned: machine_dhcp.c --- */
+
+/* The leases of its row, less what has run out since: when it is made, and when PINNED changed. */
+void machine_read_leases(struct machine *m);
+int machine_write_leases(struct machine *m);
+void machine_clear_leases(struct machine *m);
+/* P: SP_NOTICE_DHCP_SENT or _GOT. */
+void machine_on_dhcp(struct machine *m, const struct sp_parked *p);
+/* [{"address", "until" (seconds since the epoch; none: for ever)}] */
+json_t *machine_view_leases(const struct machine *m);
+
+/* The addresses of the row, and leases, as the programs have them. */
 int machine_write_addresses(struct machine *m);
 void machine_clear_addresses(struct machine *m);
 

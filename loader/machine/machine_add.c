@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "lib/cleanup.h"
 #include "lib/mac.h"
@@ -102,6 +103,7 @@ static void on_made(const struct virt_made *made, void *arg)
 	}
 	m->queues = made->queues;
 	presence_set_limits(a->daemon, &a->user);
+	budget_set(a->daemon, &a->user);
 	daemon_audit(a->daemon, request_uid(a->request), "machine-add", machine_label(m, label),
 		     a->row.domain);
 	log_event(LOG_INFO, "machine added", "USER", a->row.user, "MACHINE", a->row.name, "DOMAIN",

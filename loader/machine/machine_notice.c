@@ -126,7 +126,7 @@ int machine_write_addresses(struct machine *m)
 		return 0; /* said when the row was read */
 	for (size_t i = 0; r == 0 && i < a.n; i++)
 		r = dataplane_address_set(m->daemon->dp, m->row.segment, a.v[i], &value);
-	return r;
+	return r ?: machine_write_leases(m);
 }
 
 /* Two machines of a user may claim one address: only what is this one's is taken away. */
@@ -134,6 +134,7 @@ void machine_clear_addresses(struct machine *m)
 {
 	struct addresses a;
 
+	machine_clear_leases(m);
 	if (addresses_parse(m->row.addresses, &a, NULL) < 0)
 		return;
 	for (size_t i = 0; i < a.n; i++) {
@@ -248,6 +249,10 @@ static void on_notice(const struct sp_notice *n, void *arg)
 		break;
 	case SP_NOTICE_ADDRESS:
 		on_address(m, n->addr);
+		break;
+	case SP_NOTICE_DHCP_SENT:
+	case SP_NOTICE_DHCP_GOT:
+		machine_on_dhcp(m, (const struct sp_parked *)n);
 		break;
 	}
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "lib/client.h"
 #include "log.h"
@@ -186,16 +187,32 @@ static void give_number(struct machine *m)
 
 static uint32_t port_flags(const struct machine *m)
 {
-	return m->row.pinned ? SP_M_PINNED : 0;
+	return (m->row.pinned != PINNED_NO ? SP_M_PINNED : 0) |
+	       (m->row.pinned == PINNED_DHCP ? SP_M_LEASE : 0);
+}
+
+void machine_port_set_pinned(struct machine *m)
+{
+	uint32_t flags = port_flags(m);
+
+	dataplane_machine_flags(m->daemon->dp, m->member.dst.port, flags,
+				(SP_M_PINNED | SP_M_LEASE) & ~flags);
 }
 
 static int set_rates(const struct machine *m)
 {
 	const struct config *c = m->daemon->config;
-	const struct dataplane_rate rate = {c->machine_rate_bytes, c->machine_burst_bytes,
-					    c->machine_rate_frames, c->machine_burst_frames};
+	struct dataplane_rate rate = {.bytes_per_s = c->machine_rate_bytes,
+				      .bytes_burst = c->machine_burst_bytes,
+				      .frames_per_s = c->machine_rate_frames,
+				      .frames_burst = c->machine_burst_frames};
+	int r = budget_port(m->daemon, m->row.segment, &rate.user);
 
-	return dataplane_police_set(m->daemon->dp, m->member.dst.port, &rate);
+	r = r ?: dataplane_police_set(m->daemon->dp, m->member.dst.port, &rate);
+	return r
+		       ?: dataplane_quota_set(m->daemon->dp, m->member.dst.port,
+					      c->machine_rate_group_frames,
+					      c->machine_burst_group_frames);
 }
 
 void machine_port_set_rates(struct machine *m)

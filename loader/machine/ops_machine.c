@@ -102,7 +102,9 @@ json_t *view_machine(const struct machine *m)
 		mac_format(m->row.mac, mac), "segment", (json_int_t)m->row.segment, "state",
 		machine_state_text(m), "want", level_name(m->want), "held", m->row.held,
 		"memory_mib", (json_int_t)m->row.memory_mib, "vcpus", (json_int_t)m->row.vcpus,
-		"policy", view_policy(m), "addresses", view_addresses(m), "pinned", m->row.pinned);
+		"policy", view_policy(m), "addresses", view_addresses(m), "pinned",
+		m->row.pinned != PINNED_NO, "dhcp", m->row.pinned == PINNED_DHCP, "leases",
+		machine_view_leases(m));
 
 	json_object_update_new(j, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "device",
 					    m->link.name, "ifindex", (json_int_t)m->link.ifindex,
@@ -213,19 +215,37 @@ static bool take_addresses(struct request *request, const json_t *args, struct p
 	return true;
 }
 
+/* "dhcp" alone is pinned as well; "pinned" alone is by the list. */
+static bool take_pinned(struct request *request, const json_t *args, struct policy_args *p)
+{
+	bool was = p->pinned != PINNED_NO, given = json_object_get(args, "pinned"),
+	     dhcp = arg_bool(args, "dhcp", !given && p->pinned == PINNED_DHCP),
+	     pinned = arg_bool(args, "pinned", was || dhcp);
+
+	if (dhcp && !pinned) {
+		request_fail(request, -EINVAL, "dhcp",
+			     "dhcp: addresses are learned for a machine that is pinned: expected "
+			     "pinned with it");
+		return false;
+	}
+	p->pinned = dhcp ? PINNED_DHCP : pinned ? PINNED_LIST : PINNED_NO;
+	return true;
+}
+
 bool policy_take(struct request *request, const json_t *args, struct policy_args *p)
 {
-	p->pinned = arg_bool(args, "pinned", p->pinned);
+	if (!take_pinned(request, args, p))
+		return false;
 	if (!take_start(request, args, &p->policy) || !take_ladder(request, args, &p->policy) ||
 	    !take_time(request, args, "grace", 86400, &p->policy.grace_s) ||
 	    !take_time(request, args, "idle", 30 * 86400, &p->policy.idle_s) ||
 	    !take_time(request, args, "min_up", 86400, &p->policy.min_up_s) ||
 	    !take_addresses(request, args, p))
 		return false;
-	if (p->pinned && p->addresses[0] == '\0') {
+	if (p->pinned == PINNED_LIST && p->addresses[0] == '\0') {
 		request_fail(request, -EINVAL, "pinned",
 			     "pinned: a machine without addresses could send nothing: give "
-			     "addresses too");
+			     "addresses too, or have them learned from DHCP");
 		return false;
 	}
 	return true;

@@ -12,7 +12,7 @@
 struct policy_args {
 	struct store_policy policy;
 	char addresses[SP_ADDRESSES_MAX];
-	bool pinned;
+	enum store_pinned pinned;
 };
 
 /*

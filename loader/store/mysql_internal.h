@@ -105,7 +105,10 @@ struct mysql_table {
 
 struct mysql_schema {
 	int first, last; /* versions */
-	/* steps[0] leads from the first version to the next: statements, ended by NULL. */
+	/*
+	 * steps[0] leads from the first version to the next: statements, ended by NULL. Tables that
+	 * are missing are made before.
+	 */
 	const char *const *const *steps;
 	const struct mysql_table *tables; /* of the last version, ended by name NULL */
 	const char *view;

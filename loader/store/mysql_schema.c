@@ -31,6 +31,18 @@
 	("CONSTRAINT mac_one_holder CHECK ((user_id IS NOT NULL) = (session_id IS NOT NULL) + "    \
 	 "(workload_id IS NOT NULL) + (machine_id IS NOT NULL))")
 
+#define BUDGET                                                                                     \
+	"user_id INT UNSIGNED NOT NULL", "rate_bytes BIGINT NOT NULL",                             \
+		"rate_frames BIGINT NOT NULL", "max_macs BIGINT NOT NULL",                         \
+		"PRIMARY KEY (user_id)",                                                           \
+		"CONSTRAINT budget_user FOREIGN KEY (user_id) REFERENCES user (user_id)",          \
+		"CONSTRAINT budget_rates CHECK (rate_bytes >= 0 AND rate_frames >= 0)",            \
+		"CONSTRAINT budget_macs CHECK (max_macs >= 0)"
+#define LEASE                                                                                      \
+	"machine_id INT UNSIGNED NOT NULL", "leases VARBINARY(639) NOT NULL",                      \
+		"PRIMARY KEY (machine_id)",                                                        \
+		"CONSTRAINT lease_machine FOREIGN KEY (machine_id) REFERENCES machine (id)"
+
 static const struct mysql_table tables[] = {
 	{"sallyport", PARTS("one TINYINT UNSIGNED NOT NULL", "version INT UNSIGNED NOT NULL",
 			    "uuid BINARY(16) NOT NULL", "PRIMARY KEY (one)",
@@ -105,6 +117,8 @@ static const struct mysql_table tables[] = {
 		      CASCADE("mac_of_machine", "machine_id", "machine"),
 		      "CONSTRAINT mac_shared CHECK (scope = 0 OR user_id IS NOT NULL)",
 		      "CONSTRAINT mac_held CHECK (holders > 0)", ONE_HOLDER)},
+	{"budget", PARTS(BUDGET)},
+	{"lease", PARTS(LEASE)},
 	{"audit", PARTS("id BIGINT NOT NULL AUTO_INCREMENT", "time BIGINT NOT NULL",
 			"who VARBINARY(255) NOT NULL", "what VARBINARY(255) NOT NULL",
 			"object VARBINARY(255) NOT NULL", "detail BLOB", "PRIMARY KEY (id)")},
@@ -122,14 +136,9 @@ static const char view[] =
 		   "ORDER BY m.mac_addr SEPARATOR ' ') FROM mac m WHERE m.user_id = u.user_id AND "
 		   "m.session_id IS NOT NULL), u.ip_addr FROM user u";
 
-/* As version 4 had it, whatever becomes of `tables` later. */
-static const char *const *const steps[] = {
-	PARTS("CREATE TABLE policy (machine_id INT UNSIGNED NOT NULL, generation BIGINT NOT NULL, "
-	      "text MEDIUMBLOB, PRIMARY KEY (machine_id), " CASCADE(
-		      "policy_of_machine", "machine_id",
-		      "machine") ", CONSTRAINT policy_generation CHECK (generation > 0)) ENGINE = "
-				 "InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
-};
+/* 4 has more tables and is otherwise as 3. */
+static const char *const nothing[] = {NULL};
+static const char *const *const steps[STORE_SCHEMA_VERSION - 3] = {nothing};
 
 const struct mysql_schema mysql_schema = {
 	.first = 3, .last = STORE_SCHEMA_VERSION, .steps = steps, .tables = tables, .view = view};
@@ -352,6 +361,9 @@ int mysql_schema_migrate(struct mysql_store *s, const struct mysql_schema *schem
 	if (r != -ENOTUNIQ)
 		return r;
 	r = 0;
+	/* Tables that are new in between are made as in a new store. */
+	for (const struct mysql_table *t = schema->tables; r == 0 && t->name; t++)
+		r = make_table(s, t);
 	for (int v = version; r == 0 && v < schema->last; v++) {
 		const char *const *sql = schema->steps[v - schema->first];
 

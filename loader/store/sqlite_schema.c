@@ -181,10 +181,23 @@ const char *const store_schema[STORE_SCHEMA_VERSION] = {
 	" WHERE m.user_id = u.user_id AND m.session_id IS NOT NULL) ORDER BY text)) AS mac_addr,"
 	" u.ip_addr FROM user u;",
 
-	/* 4: the firewall of each machine. */
+	/*
+	 * 4: the firewall of each machine; what all of a user's ports may together; what machines
+	 * have leased.
+	 */
 	"CREATE TABLE policy ("
 	" machine_id INTEGER PRIMARY KEY REFERENCES machine (id) ON DELETE CASCADE,"
 	" generation INTEGER NOT NULL CHECK (generation > 0),"
 	" text TEXT"
+	") STRICT;"
+	"CREATE TABLE budget ("
+	" user_id INTEGER PRIMARY KEY REFERENCES user (user_id),"
+	" rate_bytes INTEGER NOT NULL CHECK (rate_bytes >= 0),"
+	" rate_frames INTEGER NOT NULL CHECK (rate_frames >= 0),"
+	" max_macs INTEGER NOT NULL CHECK (max_macs >= 0)"
+	") STRICT;"
+	"CREATE TABLE lease ("
+	" machine_id INTEGER PRIMARY KEY REFERENCES machine (id),"
+	" leases TEXT NOT NULL"
 	") STRICT;",
 };

@@ -45,6 +45,9 @@ struct store_user {
 	int64_t created;	       /* seconds since the epoch */
 	/* Of the machines that run or are paused at once; 0: the configuration's default. */
 	uint32_t max_machines, max_memory_mib, max_vcpus;
+	/* Of all sessions and machines together (loader/budget.h); 0: the configuration's. */
+	uint64_t rate_bytes;
+	uint32_t rate_frames, max_user_macs;
 };
 
 struct store_workload {
@@ -69,6 +72,13 @@ enum store_start {
 	START_CONNECT = 1, /* when its user logs in */
 	START_TRAFFIC = 2, /* at the first frame for it, while its user is there */
 	START_MANUAL = 3,  /* when it is told to */
+};
+
+/* Which IP addresses may a machine send with? */
+enum store_pinned {
+	PINNED_NO, /* any that nobody else has */
+	PINNED_LIST,
+	PINNED_DHCP, /* the list, and what it has leased */
 };
 
 #define STORE_DEFAULT (-1) /* of a number of a policy: what the configuration says */
@@ -96,7 +106,8 @@ struct store_machine {
 	uint32_t memory_mib, vcpus; /* what admission counts for it */
 	struct store_policy policy;
 	char addresses[SP_ADDRESSES_MAX]; /* "10.8.0.7 fd00::7": known or learned */
-	bool pinned;			  /* it may use no others */
+	enum store_pinned pinned;
+	char leases[SP_LEASES_MAX]; /* loader/machine/leases.h; "" unless PINNED_DHCP */
 	/* What it was last told to be (enum level of loader/machine/ladder.h), and whether by hand.
 	 */
 	uint8_t want;
@@ -284,8 +295,10 @@ int store_workload_each(struct store *s, int (*cb)(const struct store_workload *
 int store_machine_add(struct store *s, struct store_machine *m);
 int store_machine_get(struct store *s, const char *user, const char *name,
 		      struct store_machine *ret);
-/* Policy, addresses, pinned, memory_mib, vcpus; by id. */
+/* Policy, addresses, pinned, leases, memory_mib, vcpus; by id. */
 int store_machine_update(struct store *s, const struct store_machine *m);
+/* leases alone; by id. -ENOENT also where the machine is not PINNED_DHCP any more. */
+int store_machine_set_leases(struct store *s, uint32_t id, const char *leases);
 /* want and held; by id. */
 int store_machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held);
 /* -EXDEV: another server has it. */

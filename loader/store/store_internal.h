@@ -68,7 +68,10 @@ int user_lock(struct store *s, uint32_t id);
 /* What a user's row says, for those that read it beside another table's. */
 #define USER_COLUMNS                                                                               \
 	"u.user_id, u.username, u.password, u.disabled, u.max_sessions, u.max_macs, u.ip_addr, "   \
-	"u.ip6_addr, u.created, u.max_machines, u.max_memory_mib, u.max_vcpus"
+	"u.ip6_addr, u.created, u.max_machines, u.max_memory_mib, u.max_vcpus, "                   \
+	"coalesce((SELECT b.rate_bytes FROM budget b WHERE b.user_id = u.user_id), 0), "           \
+	"coalesce((SELECT b.rate_frames FROM budget b WHERE b.user_id = u.user_id), 0), "          \
+	"coalesce((SELECT b.max_macs FROM budget b WHERE b.user_id = u.user_id), 0)"
 void user_read(struct sql *q, struct store_user *u);
 
 int workload_add(struct store *s, struct store_workload *w);
@@ -80,6 +83,7 @@ int workload_delete_all(struct store *s, uint32_t user_id);
 int machine_add(struct store *s, struct store_machine *m);
 int machine_get(struct store *s, const char *user, const char *name, struct store_machine *ret);
 int machine_update(struct store *s, const struct store_machine *m);
+int machine_set_leases(struct store *s, uint32_t id, const char *leases);
 int machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held);
 int machine_delete(struct store *s, const char *user, const char *name);
 int machine_each(struct store *s, int (*cb)(const struct store_machine *m, void *arg), void *arg);

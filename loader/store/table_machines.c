@@ -15,6 +15,48 @@ static void bind_policy(struct sql *q, const struct store_policy *p)
 	sql_bind_int(q, p->min_up_s);
 }
 
+/* --- leases: a row for those whose addresses are learned --- */
+
+static int drop_leases(struct store *s, uint32_t id)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r = sql_prepare(s, "DELETE FROM lease WHERE machine_id = ?", &q);
+
+	if (r < 0)
+		return r;
+	sql_bind_int(q, id);
+	return sql_run(q);
+}
+
+static int write_leases(struct store *s, const struct store_machine *m)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r = drop_leases(s, m->id);
+
+	if (r < 0 || m->pinned != PINNED_DHCP)
+		return r;
+	r = sql_prepare(s, "INSERT INTO lease (machine_id, leases) VALUES (?, ?)", &q);
+	if (r < 0)
+		return r;
+	sql_bind_int(q, m->id);
+	sql_bind_text(q, m->leases);
+	return sql_run(q);
+}
+
+int machine_set_leases(struct store *s, uint32_t id, const char *leases)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r = sql_prepare(s, "UPDATE lease SET leases = ? WHERE machine_id = ?", &q);
+
+	if (r < 0)
+		return r;
+	sql_bind_text(q, leases);
+	sql_bind_int(q, id);
+	return sql_change(q);
+}
+
+/* --- */
+
 static int insert(struct store *s, struct store_machine *m)
 {
 	_cleanup_sql_ struct sql *q = NULL;
@@ -38,7 +80,7 @@ static int insert(struct store *s, struct store_machine *m)
 	sql_bind_int(q, m->vcpus);
 	bind_policy(q, &m->policy);
 	sql_bind_text(q, m->addresses);
-	sql_bind_int(q, m->pinned);
+	sql_bind_int(q, m->pinned != PINNED_NO);
 	sql_bind_int(q, m->want);
 	sql_bind_int(q, m->held);
 	r = sql_run(q);
@@ -55,7 +97,8 @@ static int add_body(struct store *s, void *arg)
 
 	h.machine = m->id;
 	r = r ?: mac_hold(s, m->segment, m->mac, &h);
-	return r ?: mac_hold(s, STORE_EVERYWHERE, m->mac, &h);
+	r = r ?: mac_hold(s, STORE_EVERYWHERE, m->mac, &h);
+	return r ?: write_leases(s, m);
 }
 
 int machine_add(struct store *s, struct store_machine *m)
@@ -81,7 +124,10 @@ int machine_add(struct store *s, struct store_machine *m)
 #define MACHINE_COLUMNS                                                                            \
 	"m.id, m.user_id, u.username, m.name, v.name, m.domain, m.uuid, m.mac_addr, m.origin, "    \
 	"m.memory_mib, m.vcpus, m.start_when, m.ladder, m.grace_s, m.idle_s, m.min_up_s, "         \
-	"m.addresses, m.pinned, m.want, m.held FROM machine m JOIN user u "                        \
+	"m.addresses, m.pinned, m.want, m.held, "                                                  \
+	"(SELECT count(*) FROM lease l WHERE l.machine_id = m.id), "                               \
+	"coalesce((SELECT l.leases FROM lease l WHERE l.machine_id = m.id), '') "                  \
+	"FROM machine m JOIN user u "                                                              \
 	"ON u.user_id = m.user_id JOIN server v ON v.id = m.server_id "
 
 static void read_machine(struct sql *q, struct store_machine *m)
@@ -104,9 +150,12 @@ static void read_machine(struct sql *q, struct store_machine *m)
 	m->policy.idle_s = (int32_t)sql_int(q, STORE_DEFAULT, INT32_MAX);
 	m->policy.min_up_s = (int32_t)sql_int(q, STORE_DEFAULT, INT32_MAX);
 	sql_text(q, m->addresses, sizeof(m->addresses));
-	m->pinned = sql_int(q, 0, 1);
+	m->pinned = sql_int(q, 0, 1) ? PINNED_LIST : PINNED_NO;
 	m->want = (uint8_t)sql_int(q, 0, UINT8_MAX);
 	m->held = sql_int(q, 0, 1);
+	if (sql_int(q, 0, 1))
+		m->pinned = PINNED_DHCP;
+	sql_text(q, m->leases, sizeof(m->leases));
 }
 
 int machine_get(struct store *s, const char *user, const char *name, struct store_machine *ret)
@@ -143,7 +192,7 @@ int machine_each(struct store *s, int (*cb)(const struct store_machine *m, void 
 
 /* --- changing --- */
 
-int machine_update(struct store *s, const struct store_machine *m)
+static int change(struct store *s, const struct store_machine *m)
 {
 	_cleanup_sql_ struct sql *q = NULL;
 	int r = sql_prepare(s,
@@ -156,11 +205,21 @@ int machine_update(struct store *s, const struct store_machine *m)
 		return r;
 	bind_policy(q, &m->policy);
 	sql_bind_text(q, m->addresses);
-	sql_bind_int(q, m->pinned);
+	sql_bind_int(q, m->pinned != PINNED_NO);
 	sql_bind_int(q, m->memory_mib);
 	sql_bind_int(q, m->vcpus);
 	sql_bind_int(q, m->id);
 	return sql_change(q);
+}
+
+static int update_body(struct store *s, void *arg)
+{
+	return change(s, arg) ?: write_leases(s, arg);
+}
+
+int machine_update(struct store *s, const struct store_machine *m)
+{
+	return sql_transaction(s, update_body, (void *)m);
 }
 
 int machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held)
@@ -187,7 +246,8 @@ static int drop(struct store *s, uint32_t id)
 		return r;
 	sql_bind_int(claims, id);
 	sql_bind_int(row, id);
-	r = sql_run(claims);
+	r = drop_leases(s, id);
+	r = r ?: sql_run(claims);
 	return r ?: sql_change(row);
 }
 

@@ -22,11 +22,49 @@ void user_read(struct sql *q, struct store_user *u)
 	u->max_machines = (uint32_t)sql_int(q, 0, UINT32_MAX);
 	u->max_memory_mib = (uint32_t)sql_int(q, 0, UINT32_MAX);
 	u->max_vcpus = (uint32_t)sql_int(q, 0, UINT32_MAX);
+	u->rate_bytes = (uint64_t)sql_int(q, 0, INT64_MAX);
+	u->rate_frames = (uint32_t)sql_int(q, 0, UINT32_MAX);
+	u->max_user_macs = (uint32_t)sql_int(q, 0, UINT32_MAX);
 	/* A user's segment is the user's id: unique, never reused, never 0. */
 	u->segment = u->id;
 }
 
-int user_add(struct store *s, struct store_user *u)
+/* --- the budget: a row for those who have one of their own --- */
+
+static int drop_budget(struct store *s, uint32_t user_id)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r = sql_prepare(s, "DELETE FROM budget WHERE user_id = ?", &q);
+
+	if (r < 0)
+		return r;
+	sql_bind_int(q, user_id);
+	return sql_run(q);
+}
+
+static int write_budget(struct store *s, const struct store_user *u)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r = drop_budget(s, u->id);
+
+	if (r < 0 || !(u->rate_bytes || u->rate_frames || u->max_user_macs))
+		return r;
+	r = sql_prepare(s,
+			"INSERT INTO budget (user_id, rate_bytes, rate_frames, max_macs) VALUES "
+			"(?, ?, ?, ?)",
+			&q);
+	if (r < 0)
+		return r;
+	sql_bind_int(q, u->id);
+	sql_bind_int(q, (int64_t)u->rate_bytes);
+	sql_bind_int(q, u->rate_frames);
+	sql_bind_int(q, u->max_user_macs);
+	return sql_run(q);
+}
+
+/* --- */
+
+static int insert(struct store *s, struct store_user *u)
 {
 	_cleanup_sql_ struct sql *q = NULL;
 	int64_t now = time(NULL);
@@ -56,6 +94,22 @@ int user_add(struct store *s, struct store_user *u)
 	u->segment = u->id;
 	u->created = now;
 	return 0;
+}
+
+static int add_body(struct store *s, void *arg)
+{
+	return insert(s, arg) ?: write_budget(s, arg);
+}
+
+int user_add(struct store *s, struct store_user *u)
+{
+	struct store_user next = *u;
+	int r = sql_transaction(s, add_body, &next);
+
+	if (r == 0)
+		*u = next;
+	explicit_bzero(next.hash, sizeof(next.hash));
+	return r;
 }
 
 int user_get(struct store *s, const char *name, struct store_user *ret)
@@ -97,7 +151,7 @@ int user_set_disabled(struct store *s, const char *name, bool disabled)
 	return sql_change(q);
 }
 
-int user_update(struct store *s, const struct store_user *u)
+static int change(struct store *s, const struct store_user *u)
 {
 	_cleanup_sql_ struct sql *q = NULL;
 	int r = sql_prepare(s,
@@ -118,6 +172,22 @@ int user_update(struct store *s, const struct store_user *u)
 	sql_bind_int(q, u->max_vcpus);
 	sql_bind_text(q, u->name);
 	return sql_change(q);
+}
+
+static int update_body(struct store *s, void *arg)
+{
+	struct store_user next = *(const struct store_user *)arg, now;
+	int r = user_get(s, next.name, &now);
+
+	explicit_bzero(now.hash, sizeof(now.hash));
+	explicit_bzero(next.hash, sizeof(next.hash));
+	next.id = now.id;
+	return r ?: change(s, &next) ?: write_budget(s, &next);
+}
+
+int user_update(struct store *s, const struct store_user *u)
+{
+	return sql_transaction(s, update_body, (void *)u);
 }
 
 /*
@@ -227,6 +297,7 @@ static int delete_body(struct store *s, void *arg)
 				live > 0 ? "a live session" : "machines: remove them first");
 	r = workload_delete_all(s, u.id);
 	r = r ?: drop_claims(s, u.id);
+	r = r ?: drop_budget(s, u.id);
 	return r ?: drop_row(s, u.id);
 }
 

@@ -89,6 +89,12 @@ static const struct {
 	{"SELECT p.machine_id FROM policy p LEFT JOIN machine m ON m.id = p.machine_id "
 	 "WHERE m.id IS NULL",
 	 "policy", "its machine is not there"},
+	{"SELECT b.user_id FROM budget b LEFT JOIN user u ON u.user_id = b.user_id "
+	 "WHERE u.user_id IS NULL",
+	 "budget", "its user is not there"},
+	{"SELECT l.machine_id FROM lease l LEFT JOIN machine m ON m.id = l.machine_id AND "
+	 "m.pinned = 1 WHERE m.id IS NULL",
+	 "lease", "its machine is not there, or not pinned"},
 	{"SELECT x.id FROM session x LEFT JOIN server v ON v.id = x.server_id WHERE v.id IS NULL",
 	 "session", "its server is not there"},
 	{"SELECT w.id FROM workload w LEFT JOIN mac m ON m.scope = w.user_id AND "

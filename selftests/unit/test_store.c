@@ -176,6 +176,9 @@ static void test_update(void **state)
 	u.max_machines = 7;
 	u.max_memory_mib = 8192;
 	u.max_vcpus = 9;
+	u.rate_bytes = 10000000000;
+	u.rate_frames = 77;
+	u.max_user_macs = 5;
 	u.disabled = true;
 	strcpy(u.address6, "fd00::1/64");
 	strcpy(u.hash, "must not be written");
@@ -186,9 +189,16 @@ static void test_update(void **state)
 	assert_int_equal(got.max_machines, 7);
 	assert_int_equal(got.max_memory_mib, 8192);
 	assert_int_equal(got.max_vcpus, 9);
+	assert_int_equal(got.rate_bytes, 10000000000);
+	assert_int_equal(got.rate_frames, 77);
+	assert_int_equal(got.max_user_macs, 5);
 	assert_true(got.disabled);
 	assert_string_equal(got.address6, "fd00::1/64");
 	assert_string_equal(got.hash, "$y$x");
+	u.rate_bytes = u.rate_frames = u.max_user_macs = 0;
+	assert_int_equal(store_user_update(s, &u), 0);
+	assert_int_equal(store_user_get(s, "a", &got), 0);
+	assert_int_equal(got.rate_bytes + got.rate_frames + got.max_user_macs, 0);
 	strcpy(u.name, "b");
 	assert_int_equal(store_user_update(s, &u), -ENOENT);
 }
@@ -240,7 +250,7 @@ static struct store_machine a_machine(const char *user, const char *name, uint8_
 					     .idle_s = 0,
 					     .min_up_s = 60},
 				  .addresses = "10.8.0.7 fd00::7",
-				  .pinned = true,
+				  .pinned = PINNED_LIST,
 				  .want = 3,
 				  .held = true};
 
@@ -314,7 +324,8 @@ static void test_machine_changes(void **state)
 					    .idle_s = STORE_DEFAULT,
 					    .min_up_s = INT32_MAX};
 	memset(want.addresses, 0, sizeof(want.addresses));
-	want.pinned = false;
+	want.pinned = PINNED_DHCP;
+	strcpy(want.leases, "10.8.0.9@1764171646");
 	want.memory_mib = 4096;
 	want.vcpus = 1;
 	m = want;
@@ -325,6 +336,17 @@ static void test_machine_changes(void **state)
 			 0); /* what is the same is there all the same */
 	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
 	assert_memory_equal(&got, &want, sizeof(got));
+	assert_int_equal(store_machine_set_leases(s, m.id, "fd00::9@0"), 0);
+	assert_int_equal(store_machine_set_leases(s, m.id, "fd00::9@0"), 0);
+	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
+	assert_string_equal(got.leases, "fd00::9@0");
+	m = got;
+	m.pinned = PINNED_LIST;
+	assert_int_equal(store_machine_update(s, &m), 0);
+	assert_int_equal(store_machine_set_leases(s, m.id, "fd00::9@0"), -ENOENT);
+	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
+	assert_int_equal(got.pinned, PINNED_LIST);
+	assert_string_equal(got.leases, "");
 	assert_int_equal(store_machine_set_want(s, m.id, 5, false), 0);
 	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
 	assert_int_equal(got.want, 5);

@@ -107,7 +107,8 @@ static int teardown_both(void **state)
 static void drop_tables(void)
 {
 	fixture_is_mysql = true;
-	foreign("DROP VIEW users; SET foreign_key_checks = 0; DROP TABLE policy, mac, machine, workload, "
+	foreign("DROP VIEW users; SET foreign_key_checks = 0; DROP TABLE policy, mac, lease, "
+		"budget, machine, workload, "
 		"session, audit, user, server, sallyport");
 	fixture_is_mysql = false;
 }

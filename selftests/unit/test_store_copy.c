@@ -24,8 +24,9 @@ static int dump_user(const struct store_user *u, void *arg)
 {
 	struct dump *d = arg;
 
-	fprintf(d->f, "user %u %u %d %u %u %u %u %u %lld ", u->id, u->segment, u->disabled,
-		u->max_sessions, u->max_macs, u->max_machines, u->max_memory_mib, u->max_vcpus,
+	fprintf(d->f, "user %u %u %d %u %u %u %u %u %llu %u %u %lld ", u->id, u->segment,
+		u->disabled, u->max_sessions, u->max_macs, u->max_machines, u->max_memory_mib,
+		u->max_vcpus, (unsigned long long)u->rate_bytes, u->rate_frames, u->max_user_macs,
 		(long long)u->created);
 	put(d, u->name, strlen(u->name));
 	put(d, u->hash, strlen(u->hash));
@@ -145,6 +146,8 @@ static void fill(struct store *s)
 					     .min_up_s = STORE_DEFAULT},
 				  .user = "alice",
 				  .name = "m",
+				  .pinned = PINNED_DHCP,
+				  .leases = "10.8.0.7@1764171646",
 				  .domain = "d '\xff",
 				  .uuid = {1, 0, 2},
 				  .mac = {0x52, 0, 0, 0, 0, 1}};
@@ -162,6 +165,9 @@ static void fill(struct store *s)
 		assert_int_equal(store_workload_add(s, &w), 0);
 	}
 	assert_int_equal(store_machine_add(s, &m), 0);
+	u[1].rate_bytes = INT64_MAX;
+	u[1].max_user_macs = 9;
+	assert_int_equal(store_user_update(s, &u[1]), 0);
 	fill_rules(s, &m);
 	for (uint16_t i = 0; i < MANY; i++) {
 		x = a_session(&u[i % 3], i < 1000 ? i + 2 : 0);
@@ -411,8 +417,8 @@ static void load_version_2(void)
 
 static void test_version_2(void **state)
 {
-	static const char want_users[] =
-		"user 1 1 0 0 0 0 0 0 1795696180 616c696365 2479246a3954247361" /* and so on */;
+	static const char want_users[] = "user 1 1 0 0 0 0 0 0 0 0 0 1795696180 616c696365 "
+					 "2479246a3954247361" /* and so on */;
 	_cleanup_free_
 	char *text = NULL;
 	struct store_user u;
@@ -512,6 +518,10 @@ static void test_verify(void **state)
 		{"UPDATE mac SET mac_addr = x'020000000077' WHERE machine_id = 1 AND scope = 0",
 		 "table mac, row 0 02:00:00:00:00:77: its machine is not there, or has another", 2},
 		{"DELETE FROM session WHERE id = 2", "its session has ended", 1},
+		{"UPDATE budget SET user_id = 77 WHERE user_id = 1",
+		 "table budget, row 77: its user is not there", 1},
+		{"UPDATE machine SET pinned = 0",
+		 "table lease, row 1: its machine is not there, or not pinned", 1},
 		{"UPDATE user SET disabled = 2 WHERE user_id = 2",
 		 "table user, row 2: column disabled is out of its range", 1},
 	};
@@ -523,6 +533,7 @@ static void test_verify(void **state)
 					  .policy = {.start = START_MANUAL},
 					  .user = "a",
 					  .name = "m",
+					  .pinned = PINNED_DHCP,
 					  .domain = "d",
 					  .mac = {0x52, 0, 0, 0, 0, 1}};
 		struct found f = {.want = breaches[i].want};
@@ -547,6 +558,8 @@ static void test_verify(void **state)
 		assert_int_equal(store_machine_add(s, &m), 0);
 		assert_int_equal(store_rules_set(s, m.id, "accept in", 0, &n), 0);
 		n = 0;
+		u[0].rate_frames = 5;
+		assert_int_equal(store_user_update(s, &u[0]), 0);
 		assert_int_equal(problems(s), 0);
 		snprintf(sql, sizeof(sql), "%s%s",
 			 fixture_is_mysql

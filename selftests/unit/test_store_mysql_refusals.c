@@ -175,8 +175,8 @@ static void test_no_schema(void **state)
 	char *error = NULL;
 	int from = 7;
 
-	foreign("DROP VIEW users; SET foreign_key_checks = 0; DROP TABLE policy, mac, machine, "
-		"workload, session, audit, user, server, sallyport");
+	foreign("DROP VIEW users; SET foreign_key_checks = 0; DROP TABLE policy, mac, lease, "
+		"budget, machine, workload, session, audit, user, server, sallyport");
 	expect_error(-ENODATA, "make one: sallyport store init");
 	assert_int_equal(store_migrate(&o, &from, NULL), -ENODATA);
 	/* Somebody else's table of a name of ours. */
@@ -275,11 +275,11 @@ static void test_version_3(void **state)
 
 	add_user(s, "old", &u);
 	store_close(s);
-	foreign("DROP TABLE policy; UPDATE sallyport SET version = 3");
+	foreign("DROP TABLE policy, budget, lease; UPDATE sallyport SET version = 3");
 	expect_error(-ENOTUNIQ, "sallyport store migrate");
 	assert_int_equal(store_migrate(&o, &from, NULL), 0);
 	assert_int_equal(from, 3);
-	foreign("UPDATE sallyport SET version = 3");
+	foreign("DROP TABLE lease; UPDATE sallyport SET version = 3");
 	assert_int_equal(store_migrate(&o, &from, NULL), 0);
 	/* Somebody else's table of that name is not taken for ours. */
 	foreign("DROP TABLE policy; CREATE TABLE policy (id INT); UPDATE sallyport SET version = "

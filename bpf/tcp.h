@@ -325,8 +325,11 @@ __noinline int meet_slowly(struct sp_flow *f, __u32 *word, const struct packet *
 
 	if (!f || !word || !p || !o)
 		return -SP_R_FLOW_INVALID;
-	m.word = *word;
+	m.scale = o->scale;
+	m.sack_permitted = o->sack_permitted;
 	m.n = (struct numbers){p->seq, tcp_end(p), p->ack, o->sack, p->win};
+	asm volatile("" ::: "memory"); /* or more of it is held at once, on a stack that is short */
+	m.word = *word;
 	m.side[0] = word_side(*word, 0);
 	m.side[1] = word_side(*word, 1);
 	m.flags = p->tcp_flags;
@@ -334,8 +337,6 @@ __noinline int meet_slowly(struct sp_flow *f, __u32 *word, const struct packet *
 	m.kind = tcp_kind(p->tcp_flags);
 	m.old = *word & SP_FLOW_STATE;
 	m.new = next_state(m.reply, m.kind, m.old);
-	m.scale = o->scale;
-	m.sack_permitted = o->sack_permitted;
 	m.whole = !p->fragment;
 	step = special_case(f, &m);
 	if (step == STEP_FRESH)

@@ -277,7 +277,8 @@ static void test_park(void **state)
 
 static void set_park_max(uint32_t port, uint32_t n)
 {
-	const struct sp_machine value = {.flags = SP_M_PROXY, .park_max = n};
+	const struct sp_machine value = {
+		.flags = SP_M_PROXY, .park_max = n, .slot = world_slot_of(6)};
 
 	assert_int_equal(dataplane_machine_begin(world.dp, port, &value), 0);
 }

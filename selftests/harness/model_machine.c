@@ -667,3 +667,15 @@ bool model_readable(const struct model_frame *f)
 
 	return f->proto == 0x0806 || !read_packet(f, bytes, model_bytes(f, bytes)).bad;
 }
+
+bool model_knows(const struct model_frame *f)
+{
+	static const uint8_t syn[12] = {0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff};
+	uint8_t bytes[SHAPE_MAX];
+	struct told t;
+
+	if (f->proto != 0x0800 && f->proto != 0x86dd)
+		return true;
+	t = read_packet(f, bytes, model_bytes(f, bytes));
+	return t.bad || t.later || t.proto != 6 || memcmp(t.upper + 4, syn, sizeof(syn)) == 0;
+}

@@ -330,6 +330,8 @@ static void test_can_fail_machine(void **state)
 	assert_null(check_all());
 }
 
+static const struct sp_timeouts forever = {.ticks = {[0 ... 31] = 1 << 24}};
+
 static int setup(void **state)
 {
 	const struct world_options options = {.live = false};
@@ -347,6 +349,8 @@ static int setup(void **state)
 	net_no_ipv6();
 	if (r == 0)
 		r = world_open(&world, &options);
+	if (r == 0) /* the model knows of no time */
+		r = dataplane_timeouts_set(world.dp, &forever);
 	if (r == 0)
 		r = prober_open(&prober, &world);
 	if (r < 0)

@@ -650,13 +650,19 @@ enum sp_reason model_firewall(const struct model_frame *f, uint32_t segment, uin
 		b = begun_of(&t, segment, from, to, answer);
 		b.key[0] = request << 8 | t.code;
 		b.key[1] = (unsigned int)(t.upper[4] << 8 | t.upper[5]);
-		return find_begun(&b, !answer && !same) ? SP_R_NONE : SP_R_FLOW_INVALID;
+		if (!find_begun(&b, !answer && !same))
+			return SP_R_FLOW_INVALID;
+		b = begun_of(&t, segment, from, to, false);
+		b.key[0] = b.key[1] = FRAGMENTED;
+		if (t.fragment)
+			find_begun(&b, true);
+		return SP_R_NONE;
 	}
+	if (t.fragment && !same)
+		find_begun(&b, true);
 	back = begun_of(&t, segment, from, to, true);
 	if (find_begun(&back, false))
 		return SP_R_NONE;
-	if (t.fragment && !same)
-		find_begun(&b, true);
 	b = begun_of(&t, segment, from, to, false);
 	return find_begun(&b, !same) ? SP_R_NONE : SP_R_FLOW_INVALID;
 }

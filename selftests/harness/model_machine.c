@@ -592,15 +592,37 @@ static bool is_icmp_error(const struct told *t)
 			       : (t->type >= 3 && t->type <= 5) || t->type == 11 || t->type == 12;
 }
 
+static bool is_same_key(const struct begun *a, const struct begun *b)
+{
+	bool icmp = a->proto == 1 || a->proto == 58;
+
+	if (a->segment != b->segment || a->proto != b->proto)
+		return false;
+	if (memcmp(a->key, b->key, sizeof(a->key)) == 0 &&
+	    memcmp(a->addr, b->addr, sizeof(a->addr)) == 0)
+		return true;
+	return !icmp && a->key[0] == b->key[1] && a->key[1] == b->key[0] &&
+	       a->key[0] != FRAGMENTED && memcmp(a->addr[0], b->addr[1], 16) == 0 &&
+	       memcmp(a->addr[1], b->addr[0], 16) == 0;
+}
+
 /* Is it there, or may it begin? Ends are by who called. */
 static bool find_begun(const struct begun *b, bool may_begin)
 {
 	for (size_t i = 0; i < n_begun; i++)
 		if (memcmp(&begun[i], b, sizeof(*b)) == 0)
 			return true;
-	if (may_begin && n_begun < BEGUN_MAX)
+	if (!may_begin)
+		return false;
+	/* It takes the place of one that other machines had, whichever of its ends has begun it. */
+	for (size_t i = 0; i < n_begun; i++)
+		if (is_same_key(&begun[i], b)) {
+			begun[i] = *b;
+			return true;
+		}
+	if (n_begun < BEGUN_MAX)
 		begun[n_begun++] = *b;
-	return may_begin;
+	return true;
 }
 
 static struct begun begun_of(const struct told *t, uint32_t segment, uint32_t from, uint32_t to,

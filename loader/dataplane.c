@@ -237,12 +237,12 @@ static int set_sizes(const struct dataplane *dp, struct bpf_object *obj,
 		const char *name;
 		uint32_t entries;
 	} sizes[] = {
-		{"bindings", bindings}, {"fdb", bindings},   {"ports", ports},
-		{"vids", ports},	{"flood", ports},    {"police", ports},
-		{"counters", ports},	{"machines", ports}, {"addresses", bindings},
-		{"slots", ports},	{"flows4", tables},  {"flows6", tables},
-		{"fragments", ports},
-		{"policies", ports},	{"limits", ports},   {"rule_counters", rules},
+		{"bindings", bindings},	  {"fdb", bindings},   {"ports", ports},
+		{"vids", ports},	  {"flood", ports},    {"police", ports},
+		{"counters", ports},	  {"machines", ports}, {"addresses", bindings},
+		{"slots", ports},	  {"flows4", tables},  {"flows6", tables},
+		{"fragments", ports},	  {"policies", ports}, {"limits", ports},
+		{"rule_counters", rules},
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(sizes); i++) {
@@ -452,6 +452,7 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 		return fail(ret_error, r,
 			    "the maps `machines` and `slots` cannot be mapped into memory: %s",
 			    strerror(-r));
+	dataplane_probe_types(dp);
 	r = dataplane_policies_open(dp);
 	if (r < 0)
 		return fail(ret_error, r, "the map `policies` cannot be filled: %s", strerror(-r));

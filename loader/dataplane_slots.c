@@ -54,8 +54,7 @@ int dataplane_slot_begin(struct dataplane *dp, uint32_t slot, uint32_t segment,
 
 	if (!s)
 		return -ENOENT;
-	*s = (struct sp_slot){
-		.segment = segment, .epoch = 1, .pick_up_until_ns = pick_up_until_ns};
+	*s = (struct sp_slot){.segment = segment, .epoch = 1, .pick_up_until_ns = pick_up_until_ns};
 	dataplane_slot_set_budget(dp, slot, budget);
 	__atomic_store_n(&s->used, 1, __ATOMIC_SEQ_CST);
 	if (slot >= dp->slots_end)
@@ -86,7 +85,7 @@ int dataplane_timeouts_set(struct dataplane *dp, const struct sp_timeouts *timeo
 	uint32_t zero = 0;
 
 	return bpf_map_update_elem(dp->map_fd[DP_TIMEOUTS], &zero, timeouts, BPF_ANY) < 0 ? -errno
-											   : 0;
+											  : 0;
 }
 
 /* --- what was proved --- */
@@ -138,7 +137,7 @@ static void set_types(const struct dataplane *dp, struct bpf_map_create_opts *op
 	const struct btf *btf = bpf_object__btf(dp->steer->obj);
 	int k = btf__find_by_name(btf, key), v = btf__find_by_name(btf, value);
 
-	if (k <= 0 || v <= 0)
+	if (!dp->typed_tables || k <= 0 || v <= 0)
 		return;
 	opts->btf_fd = (uint32_t)bpf_object__btf_fd(dp->steer->obj);
 	opts->btf_key_type_id = (uint32_t)k;
@@ -169,11 +168,25 @@ static int create_table(const struct dataplane *dp, uint32_t slot, uint32_t tabl
 			      sizeof(struct sp_flow), flows ?: 1, &opts);
 }
 
+/* Slot 0 is nobody's: what stands there for a moment is never looked into. */
+void dataplane_probe_types(struct dataplane *dp)
+{
+	_cleanup_close_
+	int fd = -1;
+	uint32_t index = 0;
+
+	dp->typed_tables = true;
+	fd = create_table(dp, 0, 0);
+	if (fd >= 0 && bpf_map_update_elem(dp->map_fd[DP_FLOWS4], &index, &fd, BPF_ANY) == 0)
+		bpf_map_delete_elem(dp->map_fd[DP_FLOWS4], &index);
+	else
+		dp->typed_tables = false;
+}
+
 /* Takes FD. */
 static int keep_table(struct dataplane *dp, uint32_t slot, uint32_t table, int fd)
 {
-	struct slot_table *grown =
-		realloc(dp->tables, (dp->n_tables + 1) * sizeof(*dp->tables));
+	struct slot_table *grown = realloc(dp->tables, (dp->n_tables + 1) * sizeof(*dp->tables));
 
 	if (!grown) {
 		close(fd);

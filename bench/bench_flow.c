@@ -13,7 +13,6 @@
 #define REPEAT 300000
 #define FLOWS 100000
 #define BUDGET 131072 /* a power of two, as tables have buckets */
-#define MEMORY_ROUNDS 3
 #define TC_ACT_REDIRECT 7
 #define LOOPBACK 1
 #define MACHINE 3 /* bench_mac's number */
@@ -320,46 +319,51 @@ static void setup_rate(struct peers_bpf *peers)
 
 /* --- memory --- */
 
-/* KiB of the kernel's that /proc/meminfo says are in use for its own objects. */
-static double kernel_kib(void)
+/* What the kernel says that a map takes (Linux 6.4): elements with what the allocator adds,
+ * buckets. */
+static double map_bytes(int fd)
 {
-	static const char *const names[] = {"Slab:", "VmallocUsed:", "Percpu:"};
-	_cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
-	char name[64];
-	double sum = 0, kib;
+	char path[64], line[128];
+	_cleanup_fclose_ FILE *f = NULL;
+	unsigned long long n;
 
-	if (!f)
-		must(-errno, "/proc/meminfo");
-	while (fscanf(f, "%63s %lf%*[^\n]", name, &kib) == 2)
-		for (size_t i = 0; i < SP_ARRAY_SIZE(names); i++)
-			if (strcmp(name, names[i]) == 0)
-				sum += kib;
-	return sum;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "memlock: %llu", &n) == 1)
+			return (double)n;
+	must(-ENODATA, path);
+	return 0;
 }
 
-/*
- * What the kernel has taken for FLOWS flows of IPv4, and the buckets of their tables, 16 bytes
- * each, which are there before them. Others' noise is a few MiB. Each round in a slot of its own:
- * what is given back comes back late.
- */
+static uint32_t entries_of(const struct dataplane *dp, const char *name)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+
+	must_errno(bpf_obj_get_info_by_fd(dataplane_map_fd(dp, name), &info, &len));
+	return info.max_entries;
+}
+
+/* All tables of the slot's IPv4 flows. */
 static void bytes(void)
 {
-	const struct dataplane_budget budget = {.flows = BUDGET};
-	double each[MEMORY_ROUNDS];
 	struct dataplane *dp = open_world();
+	uint32_t shards = entries_of(dp, "flows4") / entries_of(dp, "slots");
+	double sum = 0;
 
-	for (uint32_t i = 0; i < MEMORY_ROUNDS; i++) {
-		uint32_t slot = SLOT + 1 + i;
-		double before;
+	open_connections(dp, FLOWS);
+	for (uint32_t i = 0; i < shards; i++) {
+		uint32_t index = SLOT * shards + i, id;
+		_cleanup_close_
+		int fd = -1;
 
-		must(dataplane_slot_begin(dp, slot, BENCH_SEGMENT, &budget, 0), "slot");
-		must(dataplane_slot_make(dp, slot), "tables");
-		dataplane_machine_set_slot(dp, 1, slot);
-		before = kernel_kib();
-		open_connections(dp, FLOWS);
-		each[i] = (kernel_kib() - before) * 1024 / FLOWS + 16.0 * BUDGET / FLOWS;
+		must_errno(bpf_map_lookup_elem(dataplane_map_fd(dp, "flows4"), &index, &id));
+		fd = bpf_map_get_fd_by_id(id);
+		must_errno(fd);
+		sum += map_bytes(fd);
 	}
-	report("flow.bytes", median(each, MEMORY_ROUNDS), "bytes", NULL, 0, 0);
+	report("flow.bytes", sum / FLOWS, "bytes", NULL, 0, 0);
 	dataplane_close(dp);
 }
 

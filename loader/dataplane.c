@@ -453,6 +453,7 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 		return fail(ret_error, r,
 			    "the maps `machines` and `slots` cannot be mapped into memory: %s",
 			    strerror(-r));
+	dataplane_probe_types(dp);
 	r = dataplane_policies_open(dp);
 	if (r < 0)
 		return fail(ret_error, r, "the map `policies` cannot be filled: %s", strerror(-r));

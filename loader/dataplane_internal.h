@@ -80,6 +80,7 @@ struct dataplane {
 	struct sp_slot *slots;	     /* likewise */
 	uint32_t slots_end;	     /* no slot from here on is in use */
 	uint32_t shards;	     /* tables of flows for each slot and family */
+	bool typed_tables;	     /* this kernel takes them with types: Linux 6.2 */
 	struct ring_buffer *ring;
 	void (*event_cb)(const struct sp_event *event, void *arg); /* during a drain */
 	void *event_arg;
@@ -117,6 +118,12 @@ int dataplane_start_collector(struct dataplane *dp);
 /* The descriptor of a slot's own map; table as in dataplane_flow, the one behind: fragments.
  * -ENOENT. */
 int dataplane_open_table(const struct dataplane *dp, uint32_t slot, uint32_t table);
+
+/*
+ * Does this kernel take tables with types into maps whose prototypes have none? Before Linux 6.2 it
+ * compared where timers and locks are in them, and "nowhere" with "not known" (bpf_map_meta_equal).
+ */
+void dataplane_probe_types(struct dataplane *dp);
 
 /* Close what keeps the slots' maps alive that are not pinned. */
 void dataplane_forget_tables(struct dataplane *dp);

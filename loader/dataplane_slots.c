@@ -142,7 +142,7 @@ static void set_types(const struct dataplane *dp, struct bpf_map_create_opts *op
 	const struct btf *btf = bpf_object__btf(dp->steer->obj);
 	int k = btf__find_by_name(btf, key), v = btf__find_by_name(btf, value);
 
-	if (k <= 0 || v <= 0)
+	if (!dp->typed_tables || k <= 0 || v <= 0)
 		return;
 	opts->btf_fd = (uint32_t)bpf_object__btf_fd(dp->steer->obj);
 	opts->btf_key_type_id = (uint32_t)k;
@@ -171,6 +171,21 @@ static int create_table(const struct dataplane *dp, uint32_t slot, uint32_t tabl
 	set_types(dp, &opts, "sp_flow6_key", "sp_flow");
 	return bpf_map_create(BPF_MAP_TYPE_HASH, "flow6_table", sizeof(struct sp_flow6_key),
 			      sizeof(struct sp_flow), flows ?: 1, &opts);
+}
+
+/* Slot 0 is nobody's: what stands there for a moment is never looked into. */
+void dataplane_probe_types(struct dataplane *dp)
+{
+	_cleanup_close_
+	int fd = -1;
+	uint32_t index = 0;
+
+	dp->typed_tables = true;
+	fd = create_table(dp, 0, 0);
+	if (fd >= 0 && bpf_map_update_elem(dp->map_fd[DP_FLOWS4], &index, &fd, BPF_ANY) == 0)
+		bpf_map_delete_elem(dp->map_fd[DP_FLOWS4], &index);
+	else
+		dp->typed_tables = false;
 }
 
 /* Takes FD. */

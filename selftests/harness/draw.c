@@ -103,6 +103,15 @@ static const char *draw_ip_of(uint32_t port, bool six)
 	return draw_ip(six);
 }
 
+/* No first fragments: whether later ones pass would depend on which place the program gives them.
+ */
+static uint32_t draw_how(void)
+{
+	uint32_t how = 1U << draw(21);
+
+	return how == SHAPE_FIRST ? 0 : how;
+}
+
 static void draw_ports(struct shape *s, bool six)
 {
 	static const uint16_t ports[][2] = {{68, 67},	{67, 68},   {547, 546}, {546, 547},
@@ -168,7 +177,7 @@ static struct shape draw_shape(const struct world_node *from, const struct world
 	if (one_in(20))
 		s.lla_type = (uint8_t)(1 + draw(2));
 	for (int n = one_in(3) ? 1 + (int)draw(2) : 0; n > 0; n--)
-		s.how |= 1U << draw(21);
+		s.how |= draw_how();
 	return s;
 }
 
@@ -193,7 +202,7 @@ static struct shape draw_question(const struct world_node *from, const struct wo
 		memcpy(f->dst, world_mac[M_BROADCAST], SP_MAC_LEN);
 	}
 	if (one_in(3))
-		s.how |= 1U << draw(21);
+		s.how |= draw_how();
 	return s;
 }
 

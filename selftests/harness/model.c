@@ -162,7 +162,7 @@ static void to_group(const struct world *w, const struct model_frame *f, uint32_
 {
 	struct sp_dst list[SP_FLOOD_MAX];
 	size_t n = world_flood(w, segment, list);
-	bool too_long = false;
+	bool too_long = false, refused = false;
 
 	ret->group = true;
 	if (is_reserved(f->dst)) {
@@ -176,13 +176,27 @@ static void to_group(const struct world *w, const struct model_frame *f, uint32_
 	for (size_t i = 0; i < n; i++) {
 		if (list[i].port == ret->charged || (list[i].flags & SP_F_CLOSED))
 			continue;
-		if (fits(f, &list[i]))
-			ret->dst[ret->n_dst++] = list[i];
-		else
+		if (!fits(f, &list[i]))
 			too_long = true;
+		else if (world_machine_of(list[i].port) && !model_readable(f))
+			refused = true;
+		else
+			ret->dst[ret->n_dst++] = list[i];
 	}
 	if (ret->n_dst == 0)
-		ret->reason = too_long ? SP_R_TOO_LONG : SP_R_NO_LISTENER;
+		ret->reason = refused	 ? SP_R_BAD_HEADERS
+			      : too_long ? SP_R_TOO_LONG
+					 : SP_R_NO_LISTENER;
+}
+
+static enum sp_reason judge_flow(const struct model_frame *f, const struct world_node *to,
+				 uint32_t from)
+{
+	bool machines[2] = {world_machine_of(from), world_machine_of(to->port)};
+
+	if (!machines[0] && !machines[1])
+		return SP_R_NONE;
+	return model_firewall(f, to->segment, machines[0] ? from : 0, machines[1] ? to->port : 0);
 }
 
 static void to_one(const struct world *w, const struct model_frame *f, uint32_t segment,
@@ -207,6 +221,9 @@ static void to_one(const struct world *w, const struct model_frame *f, uint32_t 
 		} else {
 			ret->reason = SP_R_NONE;
 			if (model_answer_one(f, segment, world_machine_of(n->port), ret))
+				return;
+			ret->reason = judge_flow(f, n, ret->charged);
+			if (ret->reason)
 				return;
 			ret->dst[ret->n_dst++] = d;
 			model_notice(w, n->port, SP_WATCH_TO, NULL, ret);

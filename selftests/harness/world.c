@@ -333,7 +333,8 @@ uint32_t world_slot_of(uint32_t segment)
 	return segment >= WORLD_FIRST_SLOT ? segment - WORLD_FIRST_SLOT + 1 : 0;
 }
 
-static int add_slots(struct world *w)
+/* Live: large frames are of connections that nobody saw begin. */
+static int add_slots(struct world *w, bool live)
 {
 	/* So that a test of many frames does not meet the budget of new ones. */
 	const struct dataplane_budget budget = {.flows = WORLD_FLOWS};
@@ -342,7 +343,7 @@ static int add_slots(struct world *w)
 	for (uint32_t segment = WORLD_FIRST_SLOT; segment <= WORLD_SEGMENTS && r == 0; segment++) {
 		uint32_t slot = world_slot_of(segment);
 
-		r = dataplane_slot_begin(w->dp, slot, segment, &budget, 0);
+		r = dataplane_slot_begin(w->dp, slot, segment, &budget, live ? UINT64_MAX : 0);
 		r = r ?: dataplane_slot_make(w->dp, slot);
 	}
 	return r ?: dataplane_timeouts_set(w->dp, &world_timeouts);
@@ -371,7 +372,7 @@ void world_watch(struct world *w, uint32_t port, uint32_t bits)
 	w->watch[port] |= bits;
 }
 
-static int add_entries(struct world *w)
+static int add_entries(struct world *w, bool live)
 {
 	struct sp_dst list[SP_FLOOD_MAX];
 	int r = 0;
@@ -383,7 +384,7 @@ static int add_entries(struct world *w)
 	}
 	for (size_t i = 0; i < world_n_addresses && r == 0; i++)
 		r = add_address(w, &world_addresses[i]);
-	r = r ?: add_slots(w);
+	r = r ?: add_slots(w, live);
 	if (r == 0)
 		r = world_reset_machines(w);
 	for (size_t i = 0; i < world_n_nodes && r == 0; i++)
@@ -423,7 +424,7 @@ int world_open(struct world *w, const struct world_options *o)
 	if (r == 0)
 		r = attach_devices(w, o->live);
 	if (r == 0)
-		r = add_entries(w);
+		r = add_entries(w, o->live);
 	if (r == 0)
 		r = fill_bucket(w, WORLD_POLICED);
 	if (r == 0)

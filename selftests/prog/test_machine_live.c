@@ -388,7 +388,7 @@ static void test_queues(void **state)
 	const struct sp_port port = {
 		.port = 39, .segment = 6, .kind = SP_PORT_MACHINE, .max_len = WORLD_MAX_LEN};
 	const struct sp_bind bind = {.segment = 6, .port = 39};
-	const struct sp_machine machine = {.watch = SP_WATCH_FROM};
+	const struct sp_machine machine = {.watch = SP_WATCH_FROM, .slot = world_slot_of(6)};
 	struct queue q[QUEUES];
 	struct sp_counter c;
 	struct link_info info;

@@ -423,10 +423,12 @@ int machine_port_adopt(struct machine *m)
 		return -EUCLEAN;
 	known = dataplane_machine_get(d->dp, port.port, &entry) == 0 && entry.generation == m->id;
 	m->member = (struct member){.segment = m->row.segment, .generation = m->id, .machine = m};
+	set_link(m, &link); /* before: it tells that there are connections from before */
 	r = number_adopt(m, port.port, known);
-	if (r < 0)
+	if (r < 0) {
+		forget_link(m);
 		return r == -EEXIST ? -EUCLEAN : r;
-	set_link(m, &link);
+	}
 	/* Asleep or awake is what the entries say, until libvirt is asked. */
 	if (dataplane_fdb_get(d->dp, m->row.segment, m->row.mac, &dst) < 0)
 		dst.flags = SP_F_ASLEEP;

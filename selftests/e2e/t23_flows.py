@@ -299,8 +299,32 @@ def save(p):
     s.close()
 
 
+def idle(p):
+    lab = p.lab
+    with case("one that was stopped because nobody used it keeps its number; its flows end"):
+        lab.daemon.sections["firewall"]["timeout-tcp-established"] = "1h"
+        lab.daemon.write_config()
+        p.run("reload")
+        s = p.connect()
+        check(talks(s), "no echo")
+        port = p.port()
+        check(p.of(s)["left_ms"] > 1000 * 1000, f"{p.of(s)}")
+        p.web.policy(start="traffic", stop="stop", idle="2s", grace="0", min_up="0")
+        p.run("machine", "start", USER, WEB)
+        p.alice.stop()  # an operator's word ends when the user comes
+        lab.wait_gone(lambda x: True, "the session to end")
+        p.alice.connect()
+        p.web.wait("off", timeout=60)
+        net.wait_for(lambda: p.of(s) is None, 10, lambda: f"no flow; {p.of(s)}", 0.05)
+        same((p.port(), p.pins()), (port, [1]), "port, slots")
+        p.web.policy(start="manual")
+        s.close()
+
+
 def off(p):
     with case("a machine that is off has no flows: who boots knows of none"):
+        p.web.start()
+        net.wait_for(lambda: p.opens(ECHO), 60, "port 7", 0.2)
         s = p.connect()
         check(talks(s), "no echo")
         p.web.stop("--now")
@@ -331,6 +355,7 @@ def flows():
     dead(p)
     pause(p)
     save(p)
+    idle(p)
     off(p)
     p.lab.close()
 

@@ -25,6 +25,8 @@ _sallyport_values() {
 	WORKLOAD) _sallyport_names "$1" name workload list ${3:+--user "$3"} ;;
 	MACHINE) _sallyport_names "$1" name machine list ${3:+--user "$3"} ;;
 	SESSION | 'SESSION|ID') _sallyport_names "$1" id session list ;;
+	PROTOCOL) echo tcp udp icmp icmpv6 sctp dccp udplite gre esp ah ;;
+	STATE) echo syn-sent syn-recv established fin-wait close-wait last-ack time-wait close syn-sent2 unreplied replied stream ;;
 	INSTANCE) _sallyport_names "$1" name status ;;
 	NETNS) [ ! -d /run/netns ] || ls /run/netns ;;
 	COMMAND) _sallyport_listing "$1" | awk -F'\t' '$1 == "command" { split($2, w, " "); print w[1] }' | sort -u ;;

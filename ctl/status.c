@@ -86,6 +86,18 @@ static void print_machines(const json_t *m)
 	print_resource(m, "vCPUs", "vcpus");
 }
 
+static void print_flows(const json_t *f)
+{
+	if (field_int(f, "segments") == 0)
+		return;
+	text_line(stdout, "flows      %" PRId64 " of %" PRId64 ", on %" PRId64 " segments",
+		  field_int(f, "in_use"), field_int(f, "max"), field_int(f, "segments"));
+	if (field_int(f, "refused_full") || field_int(f, "refused_rate"))
+		text_line(stdout,
+			  "           refused: %" PRId64 " for want of room, %" PRId64 " too fast",
+			  field_int(f, "refused_full"), field_int(f, "refused_rate"));
+}
+
 static void print_metrics(const json_t *metrics)
 {
 	bool ok = !json_object_get(metrics, "error");
@@ -136,6 +148,7 @@ static void print_status(const json_t *s)
 		  json_is_true(json_object_get(features, "tcx")) ? "TCX" : "clsact",
 		  json_is_true(json_object_get(features, "xdp_native")) ? "native" : "generic");
 	print_store(json_object_get(s, "store"));
+	print_flows(json_object_get(s, "flows"));
 	print_metrics(json_object_get(s, "metrics"));
 	text_line(stdout,
 		  "holds      %" PRId64 " sessions, %" PRId64 " workloads, %" PRId64 " bindings",

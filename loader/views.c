@@ -172,6 +172,17 @@ static json_t *view_http(const struct daemon *d)
 	return j;
 }
 
+static json_t *view_flows(const struct daemon *d)
+{
+	struct slots_sum s;
+
+	slots_sum(d, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "segments", (json_int_t)s.slots,
+			 "in_use", (json_int_t)s.flows, "max", (json_int_t)s.flows_max, "opened",
+			 (json_int_t)s.opened, "expired", (json_int_t)s.expired, "refused_full",
+			 (json_int_t)s.full, "refused_rate", (json_int_t)s.over_rate);
+}
+
 json_t *view_status(struct daemon *d)
 {
 	const struct dataplane_features *f = dataplane_features(d->dp);
@@ -204,6 +215,7 @@ json_t *view_status(struct daemon *d)
 	json_object_set_new(
 		j, "rules",
 		json_pack("{s:I, s:I}", "used", (json_int_t)rules, "max", (json_int_t)max_rules));
+	json_object_set_new(j, "flows", view_flows(d));
 	if (d->config->metrics_listen)
 		json_object_set_new(j, "metrics", view_http(d));
 	return j;

@@ -166,6 +166,44 @@ static void put_drops(const struct daemon *d, FILE *f)
 					 LABEL("reason", sp_reason_name(n)), 1, c[n].bytes);
 }
 
+/* --- flows --- */
+
+static void put_flows(const struct daemon *d, FILE *f)
+{
+	struct sp_collector c = {0};
+	struct slots_sum s;
+
+	slots_sum(d, &s);
+	exposition_family(f, "sallyport_flows", "gauge",
+			  "Connections that are tracked at machines' ports.");
+	exposition_count(f, "sallyport_flows", NULL, 0, s.flows);
+	exposition_family(f, "sallyport_flows_max", "gauge",
+			  "The budgets of all segments that have machines up, together.");
+	exposition_count(f, "sallyport_flows_max", NULL, 0, s.flows_max);
+	exposition_family(f, "sallyport_flow_tables", "gauge",
+			  "Segments that have tables for flows.");
+	exposition_count(f, "sallyport_flow_tables", NULL, 0, s.slots);
+	exposition_family(f, "sallyport_flows_opened_total", "counter", "Flows that began.");
+	exposition_count(f, "sallyport_flows_opened_total", NULL, 0, s.opened);
+	exposition_family(f, "sallyport_flows_expired_total", "counter",
+			  "Flows whose time ran out, and that were collected.");
+	exposition_count(f, "sallyport_flows_expired_total", NULL, 0, s.expired);
+	exposition_family(f, "sallyport_flows_refused_total", "counter",
+			  "Frames that would have begun a flow and were over a segment's budget.");
+	exposition_count(f, "sallyport_flows_refused_total", LABEL("why", "full"), 1, s.full);
+	exposition_count(f, "sallyport_flows_refused_total", LABEL("why", "rate"), 1, s.over_rate);
+	if (dataplane_collector_get(d->dp, &c) < 0)
+		return;
+	exposition_family(f, "sallyport_flow_collection_seconds_total", "counter",
+			  "CPU time of the collection of flows, in the kernel.");
+	exposition_real(f, "sallyport_flow_collection_seconds_total", NULL, 0,
+			(double)c.total_ns / 1e9);
+	exposition_family(f, "sallyport_flow_collection_longest_seconds", "gauge",
+			  "The longest that one piece of it took.");
+	exposition_real(f, "sallyport_flow_collection_longest_seconds", NULL, 0,
+			(double)c.longest_ns / 1e9);
+}
+
 /* --- what was decided --- */
 
 static void put_decisions(const struct metrics *m, FILE *f)
@@ -282,6 +320,7 @@ void metrics_write(struct metrics *m, FILE *f)
 	put_machines(m, f);
 	put_ports(m, f);
 	put_drops(d, f);
+	put_flows(d, f);
 	put_decisions(m, f);
 	put_store(m, f);
 	put_times(d->traces, f);

@@ -255,7 +255,6 @@ def restart(p):
 
 
 def default(p):
-    lab = p.lab
     with case("back to the host's default; a new one of that is in force after a reload"):
         r = json.loads(p.run("--json", "policy", "set", USER, WEB, "--default").stdout)
         same(r["in_force"], True, "in_force")

@@ -103,24 +103,33 @@ static void end_done(struct job *job)
 	free(j);
 }
 
-struct number *number_unref(struct number *n)
+/* -ESHUTDOWN: the daemon ends; the next one takes care of it. */
+static int submit_end(struct number *n)
 {
-	struct end_job *j;
-	int r = -ENOMEM;
+	struct end_job *j = n->daemon->workers ? calloc(1, sizeof(*j)) : NULL;
+	int r = n->daemon->workers ? -ENOMEM : -ESHUTDOWN;
 
-	if (!n || --n->refs > 0)
-		return NULL;
-	j = calloc(1, sizeof(*j));
 	if (j) {
 		*j = (struct end_job){.job = {end_run, end_done, NULL}, .number = n};
 		r = workers_submit(n->daemon->workers, WORKER_SWIFT, &j->job);
 	}
+	if (r < 0)
+		free(j);
+	return r;
+}
+
+struct number *number_unref(struct number *n)
+{
+	int r;
+
+	if (!n || --n->refs > 0)
+		return NULL;
+	r = submit_end(n);
 	if (r == 0)
 		return NULL;
-	if (r != -ESHUTDOWN) /* the next start takes care of it */
-		end_failed(r);
-	free(j);
-	free(n); /* its slot stays held, and so where it is */
+	if (r != -ESHUTDOWN)
+		end_failed(r); /* and its slot stays held, and so where it is */
+	free(n);
 	return NULL;
 }
 

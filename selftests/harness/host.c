@@ -37,6 +37,7 @@ static void configure(struct host *h)
 	c->max_sessions = 4;
 	c->max_macs = 3;
 	c->max_ports = 4096;
+	c->flows = c->max_flows = SP_FLOWS_MIN;
 	c->max_bindings = 4096;
 	c->vid_rest_s = SP_VID_REST_S;
 	memcpy(h->reserved[0], "\x02\0\0\0\0\xfe", 6);
@@ -100,10 +101,12 @@ int host_setup(void **state)
 	must(ends_new(d, &d->ends), "ends");
 	must(monitor_new(d, &d->monitor), "monitor");
 	must(admission_new(d, &d->admission), "admission");
-	must(workers_new(d->event, &(struct workers_config){.store = d->store, .n_cpu = 2},
+	must(workers_new(d->event,
+			 &(struct workers_config){.store = d->store, .n_cpu = 2, .n_swift = 1},
 			 &d->workers),
 	     "workers");
 	d->portnums = portnum_new(4096);
+	must(slots_adopt(d), "slots");
 	d->netns_fd = -1;
 	for (int n = 0; n < HOST_INSTANCES; n++)
 		add_instance(h, n);
@@ -131,6 +134,7 @@ int host_teardown(void **state)
 	d->admission = admission_free(d->admission);
 	while (d->instances)
 		instance_free(d->instances, false);
+	slots_forget(d);
 	portnum_free(d->portnums);
 	dataplane_close(d->dp);
 	store_close(d->store);

@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../harness"))
 
 from sally import case, check, main, net, probe, same  # noqa: E402
+from sally.control import Control, Refused  # noqa: E402
 from sally.machines import MachineLab  # noqa: E402
 
 USER, WEB, IP = "alice", "web", "10.50.0.101"
@@ -137,13 +138,37 @@ def programs(p):
             try:
                 p.lab.ask("policy-set", user=USER, name=WEB, **args)
                 check(False, f"{args} was taken")
-            except Exception as e:  # noqa: BLE001
-                same(getattr(e, "code", None), code, f"{args}: {e}")
+            except Refused as e:
+                same(e.code, code, f"{args}: {e}")
         try:
             p.lab.ask("policy-put", text="accept in")
             check(False, "a piece of nothing was taken")
-        except Exception as e:  # noqa: BLE001
-            same(getattr(e, "code", None), "ENOTCONN", str(e))
+        except Refused as e:
+            same(e.code, "ENOTCONN", str(e))
+
+
+def pieces(p):
+    with case("a text in pieces: no more of it than was said, one at a time, and none of it where the caller goes away"):
+        def refused(c, code, op, **args):
+            try:
+                c.ask(op, **args)
+                check(False, f"{op} was taken")
+            except Refused as e:
+                same(e.code, code, str(e))
+
+        name = {"user": USER, "name": WEB}
+        with Control(p.lab.socket) as c:
+            c.send("policy-set", **name, bytes=100)
+            same(c.ask("policy-put", text="accept in\n")["bytes"], 10, "bytes that are there")
+            refused(c, "EBUSY", "policy-set", **name, bytes=5)
+            refused(c, "E2BIG", "policy-put", text="#" * 91)
+            same(c.ask("policy-put", text="#" * 89)["bytes"], 99, "bytes that are there")
+        same(p.show()["text"], ECHO, "the text")
+        with Control(p.lab.socket) as c:
+            c.send("policy-set", **name, bytes=len(ECHO), dry_run=True)
+            same(c.ask("policy-put", text=ECHO[:20])["bytes"], 20, "bytes that are there")
+            same(c.ask("policy-put", text=ECHO[20:])["bytes"], len(ECHO), "bytes that are there")
+            same(c.receive()["rules"], 1, "rules of the whole")
 
 
 def force(p):
@@ -230,7 +255,6 @@ def restart(p):
 
 
 def default(p):
-    lab = p.lab
     with case("back to the host's default; a new one of that is in force after a reload"):
         r = json.loads(p.run("--json", "policy", "set", USER, WEB, "--default").stdout)
         same(r["in_force"], True, "in_force")
@@ -318,6 +342,7 @@ def policies():
     before(p)
     large(p)
     programs(p)
+    pieces(p)
     force(p)
     full(p)
     strict(p)

@@ -90,6 +90,8 @@ PATH=$dir:$PATH
 is 'alice carol' sallyport user passwd ''
 is 'carol' sallyport user delete c
 is 'web' sallyport workload remove alice ''
+is 'alice carol' sallyport policy show ''
+is 'completion' sallyport policy check compl
 is 'alice carol' sallyport workload list --user ''
 is '42' sallyport session kill ''
 is '42' sallyport trace ''

@@ -76,6 +76,11 @@ static struct store_machine a_machine(const char *user, uint8_t n)
 
 /* --- each its own --- */
 
+static int no_rules(const struct store_rules *rules, void *arg)
+{
+	return -ECANCELED;
+}
+
 static void test_own_rows(void **state)
 {
 	_cleanup_(store_closep) struct store *one = NULL;
@@ -83,6 +88,7 @@ static void test_own_rows(void **state)
 	struct store_workload w = a_workload("a", "w", 1);
 	struct store_machine m = a_machine("a", 2);
 	struct store_user u;
+	uint64_t generation;
 	int n[6] = {0};
 
 	open_two(&one, &two);
@@ -104,6 +110,11 @@ static void test_own_rows(void **state)
 	assert_int_equal(store_workload_delete(two, "a", "w"), -EXDEV);
 	assert_non_null(strstr(store_error(two), "on server one"));
 	assert_int_equal(store_machine_delete(two, "a", "m2"), -EXDEV);
+	assert_int_equal(store_rules_set(two, m.id, "x", STORE_ANY_GENERATION, &generation),
+			 -EXDEV);
+	assert_int_equal(store_rules_set(one, m.id, "x", 0, &generation), 0);
+	assert_int_equal(store_rules_each(two, no_rules, NULL), 0);
+	assert_int_equal(store_rules_each(one, no_rules, NULL), -ECANCELED);
 	assert_int_equal(store_machine_get(two, "a", "m2", &m), 0);
 	assert_string_equal(m.server, "one");
 	assert_int_equal(store_workload_delete(one, "a", "w"), 0);

@@ -230,7 +230,7 @@ static int begin_port(struct machine *m)
 	uint32_t port = m->member.dst.port;
 	bool there = presence_is_there(m->owner, client_now_us());
 
-	dataplane_machine_flags(m->daemon->dp, port, port_flags(m), SP_M_PINNED);
+	machine_port_set_pinned(m);
 	dataplane_machine_unpark(m->daemon->dp, port);
 	dataplane_machine_watch(m->daemon->dp, port,
 				SP_WATCH_ADDRESS | (there ? SP_WATCH_TO | SP_WATCH_ANSWER : 0));

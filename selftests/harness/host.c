@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <utlist.h>
 
+#include "lib/client.h"
 #include "loader/ends.h"
 #include "loader/log.h"
 #include "loader/machine/admission.h"
@@ -18,6 +19,8 @@
 #include "loader/trace/metrics.h"
 #include "loader/trace/trace.h"
 #include "loader/vid.h"
+
+#define JOIN_US 5000000
 
 static void must(int r, const char *what)
 {
@@ -38,6 +41,8 @@ static void configure(struct host *h)
 	c->max_macs = 3;
 	c->max_ports = 4096;
 	c->flows = c->max_flows = SP_FLOWS_MIN;
+	for (int i = 0; i < _CONFIG_TIMEOUTS; i++)
+		c->timeout_s[i] = 60;
 	c->max_bindings = 4096;
 	c->vid_rest_s = SP_VID_REST_S;
 	memcpy(h->reserved[0], "\x02\0\0\0\0\xfe", 6);
@@ -106,6 +111,7 @@ int host_setup(void **state)
 			 &d->workers),
 	     "workers");
 	d->portnums = portnum_new(4096);
+	must(slots_set_timeouts(d), "timeouts");
 	must(slots_adopt(d), "slots");
 	d->netns_fd = -1;
 	for (int n = 0; n < HOST_INSTANCES; n++)
@@ -321,4 +327,14 @@ struct machine *host_machine(struct host *h, const char *user, const char *name,
 	snprintf(row.name, sizeof(row.name), "%s", name);
 	must(machine_new(&h->d, &row, &m), "machine");
 	return m;
+}
+
+void host_join(struct host *h, struct machine *m)
+{
+	uint64_t from = client_now_us();
+
+	must(machine_port_sync(m), "port");
+	while (!m->joined && client_now_us() - from < JOIN_US)
+		sd_event_run(h->d.event, 20000);
+	must(m->joined ? 0 : -ETIMEDOUT, "port");
 }

@@ -51,6 +51,8 @@ void host_remove(struct host *h, struct workload *w);
 /* A machine of USER's, of which no libvirt knows: it is off, and has no device. */
 struct machine *host_machine(struct host *h, const char *user, const char *name,
 			     uint32_t memory_mib, uint32_t vcpus);
+/* It has its place on the segment then, which takes workers; frames may have to wake it. */
+void host_join(struct host *h, struct machine *m);
 
 /* What the maps say. */
 bool host_has_binding(struct host *h, uint32_t ifindex, uint16_t vid, const uint8_t mac[6],

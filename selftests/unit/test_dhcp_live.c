@@ -116,7 +116,7 @@ static void make_machine(void)
 	m->info.state = VIRT_OFF;
 	m->looked = true;
 	assert_int_equal(machine_set_row(m, &row), 0);
-	assert_int_equal(machine_port_sync(m), 0);
+	host_join(h, m);
 	move(&m->member, plug("client", "t-client", m->row.mac,
 			      (struct sp_port){.port = m->member.dst.port,
 					       .segment = m->row.segment,

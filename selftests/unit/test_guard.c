@@ -90,8 +90,7 @@ static struct machine *machine(struct host *h, const char *user, const char *nam
 	m->info.state = VIRT_OFF;
 	m->looked = true;
 	assert_int_equal(machine_set_row(m, &row), 0);
-	assert_int_equal(machine_port_sync(m), 0);
-	assert_true(m->joined);
+	host_join(h, m);
 	return m;
 }
 
@@ -133,7 +132,7 @@ static void test_lease(void **state)
 	lease(m, "10.8.0.7", 60);
 	machine_port_drop(m);
 	assert_int_equal(owner(h, m, "10.8.0.7"), 0);
-	assert_int_equal(machine_port_sync(m), 0);
+	host_join(h, m);
 	assert_int_equal(owner(h, m, "10.8.0.7"), m->member.dst.port);
 	/* Not learned any more. */
 	struct store_machine row = m->row;
@@ -163,7 +162,7 @@ static void test_restart(void **state)
 	assert_int_equal(machine_new(&h->d, &row, &again), 0);
 	again->info.state = VIRT_OFF;
 	again->looked = true;
-	assert_int_equal(machine_port_sync(again), 0);
+	host_join(h, again);
 	assert_int_equal(owner(h, again, "10.8.0.7"), again->member.dst.port);
 	assert_non_null(again->lease_timer);
 	machine_remove(again);

@@ -159,8 +159,7 @@ struct sp_machine {
 #define SP_WATCH_TO 0x1	     /* the first unicast frame that is redirected to it */
 #define SP_WATCH_FROM 0x2    /* the first frame that it sends and that is forwarded */
 #define SP_WATCH_ADDRESS 0x4 /* the first ARP or ND message with an unknown address for it */
-#define SP_WATCH_ANSWER 0x8  /* the first unicast frame that it sends after SP_WATCH_TO came true  \
-			      */
+#define SP_WATCH_ANSWER 0x8  /* the first unicast frame that it sends after SP_WATCH_TO came */
 
 /* sp_machine.flags */
 #define SP_M_PROXY 0x1	/* ARP and ND are answered for it: asleep, or not seen awake yet */

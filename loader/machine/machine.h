@@ -113,6 +113,10 @@ struct machine {
 	unsigned int n_parked;
 	uint64_t n_replayed, n_expired;
 
+	/* What subscribers of the monitor know; a constant text. */
+	const char *told_state;
+	enum level told_want;
+
 	struct waiter *waiters;
 	bool pull_plug; /* to be stopped without asking its guest */
 	bool removing;	/* an operator's removal is on its way: nothing is begun any more */

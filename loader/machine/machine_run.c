@@ -194,6 +194,17 @@ static void log_change(const struct machine *m, enum virt_state before, uint64_t
 	log_event(LOG_INFO, "machine", "USER", m->row.user, "MACHINE", m->row.name, "STATE",
 		  virt_state_name(m->info.state), "WAS", virt_state_name(before), "VERB",
 		  virt_verb_name(m->verb), "MS", ms, NULL);
+}
+
+/* Subscribers hear of whatever `machine show` would call by another name than before. */
+static void tell(struct machine *m)
+{
+	const char *state = machine_state_text(m);
+
+	if (m->told_state && strcmp(m->told_state, state) == 0 && m->told_want == m->want)
+		return;
+	m->told_state = state;
+	m->told_want = m->want;
 	monitor_machine(m->daemon, m);
 }
 
@@ -425,6 +436,7 @@ void machine_advance(struct machine *m)
 		log_event(LOG_ERR, "a machine's port is not as it should be", "USER", m->row.user,
 			  "MACHINE", m->row.name, "ERROR", strerror(-r), NULL);
 	arm(m, next);
+	tell(m);
 	waiters_look(m);
 }
 

@@ -5,11 +5,18 @@
     web.state(); web.page(lab.clients["alice"]); lab.wait_state(web, "running")
 """
 
+import contextlib
 import os
+import re
+import select
+import threading
+import time
 
-from . import net
+from . import net, tap
+from .console import Console
+from .events import Events
 from .lab import Lab
-from .virt import GUEST, Libvirt, guest_files, http_get
+from .virt import BOOT, GUEST, Libvirt, guest_files, http_get
 
 MEMORY = 128  # MiB: the kernel is not compressed
 QUICK = {"grace": "1s", "min-up": "0", "stop-timeout": "15s"}
@@ -66,6 +73,68 @@ class Machine:
         return self.lab.sallyport("machine", "policy", self.user, self.short, *args)
 
 
+class Watch:
+    """What the daemon's monitor says of machines, and when it came: since it was begun."""
+
+    def __init__(self, lab):
+        self.events = Events(lab.socket)
+        self.seen = []  # (when, machine, state, want)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._stop.set()
+        self._thread.join()
+        self.events.control.s.close()
+
+    def _run(self):
+        known = 0
+        while not self._stop.is_set():
+            if not select.select([self.events.control.s], [], [], 0.2)[0]:
+                continue
+            self.events.collect()
+            now = time.monotonic()
+            if known == len(self.events.seen):
+                return  # the daemon has closed it
+            for e in self.events.seen[known:]:
+                if e["type"] == "machine":
+                    self.seen.append((now, e["name"], e["state"], e["want"]))
+            known = len(self.events.seen)
+
+    def mark(self):
+        return len(self.seen)
+
+    def of(self, machine, since=0):
+        """[(when, state)] of this one; a state that was told again for another reason counts once."""
+        found = []
+        for when, name, state, _ in self.seen[since:]:
+            if name == machine.name and (not found or found[-1][1] != state):
+                found.append((when, state))
+        return found
+
+    def states(self, machine, since=0):
+        return [state for _, state in self.of(machine, since)]
+
+    def wait(self, machine, *states, since=0, timeout=60):
+        """When it was first said to be in one of STATES."""
+        def look():
+            return next((when for when, state in self.of(machine, since) if state in states), None)
+
+        return net.wait_for(look, timeout, lambda: f"{machine.name} to become {' or '.join(states)}; "
+                            f"it was {self.states(machine, since)} and is {machine.show()}")
+
+
+class TapEnd:
+    """A machine's tap, for a sniffer: what is sent to its guest."""
+
+    def __init__(self, machine):
+        self.ns, self.dev, self.leaving = net.HOST, machine.show()["device"], True
+
+
 class MachineLab(Lab):
     def __init__(self, mode="vlan", machines=None, daemon=None, kvm=False, **kw):
         guest_files()
@@ -83,7 +152,7 @@ class MachineLab(Lab):
     def machine(self, user, short, *addresses, page=None, words="", memory=MEMORY, add=(), known=True):
         """A machine that boots the guest's kernel directly. KNOWN: its addresses are told, too."""
         page = page or f"{user}-{short}"
-        line = f"console=ttyS0 quiet sp.ip={','.join(addresses)} sp.page={page} {words}"
+        line = f"{BOOT} sp.ip={','.join(addresses)} sp.page={page} {words}"
         told = ["--address", ",".join(a.split("/")[0] for a in addresses)] if known and addresses else []
         self.sallyport("--timeout", "60", "machine", "add", user, short, "--kernel", f"{GUEST}/vmlinux",
                        "--initrd", f"{GUEST}/initrd", "--cmdline", line, "--memory", str(memory), *told, *add)
@@ -102,9 +171,33 @@ class MachineLab(Lab):
         net.wait_for(known, timeout, lambda: f"libvirt; it is {self.ask('status')['libvirt']}", 0.05)
         return self
 
+    def report(self):
+        """And what the machines are, and their guests see."""
+        super().report()
+        for m in self.machines.values():
+            with contextlib.suppress(AssertionError, OSError):
+                show = m.show()
+                tap.say(f"{m.name}: {show}")
+                if show["state"] in ("running", "shrunk"):
+                    with Console(self, m.user, m.short, force=True) as c:
+                        tap.say(c.run("cat /proc/uptime; ip addr show eth0; ip neigh; dmesg | tail -n 3", 5))
+
     def active(self):
         """Domains that have a QEMU, as libvirt says."""
         return set(self.libvirt.virsh("list", "--name").split())
+
+    def qemus(self):
+        """domain -> pids of the QEMU processes that are there, whatever libvirt says."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
+                m = re.match(rb"\S*qemu-system\S*?\0-name\0guest=([^,\0]+)", f.read())
+                if m:
+                    found.setdefault(m[1].decode(), []).append(int(pid))
+        return found
+
+    def watch(self):
+        return Watch(self)
 
     def taps(self):
         return {n for n in os.listdir("/sys/class/net") if n.startswith("spm")}

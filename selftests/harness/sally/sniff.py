@@ -13,10 +13,16 @@ from . import frames, net
 from .tap import check
 
 
+PACKET_OUTGOING = 4
+
+
 class Sniffers:
     def __init__(self, endpoints):
-        """ENDPOINTS: name -> something with ns and dev."""
-        self.sockets = {net.packet_socket(e.ns, e.dev): name for name, e in endpoints.items()}
+        """ENDPOINTS: name -> something with ns and dev. Where it is the near end of a machine's tap
+        (leaving), what leaves by it is what its guest receives."""
+        self.leaving = {name for name, e in endpoints.items() if getattr(e, "leaving", False)}
+        self.sockets = {net.packet_socket(e.ns, e.dev, leaving=name in self.leaving): name
+                        for name, e in endpoints.items()}
         self.seen = {name: [] for name in endpoints}
 
     def __enter__(self):
@@ -29,9 +35,12 @@ class Sniffers:
     def collect(self, timeout=0.0):
         ready, _, _ = select.select(list(self.sockets), [], [], timeout)
         for s in ready:
+            name = self.sockets[s]
             try:
                 while True:
-                    self.seen[self.sockets[s]].append(s.recv(65536))
+                    data, peer = s.recvfrom(65536)
+                    if (peer[2] == PACKET_OUTGOING) == (name in self.leaving):
+                        self.seen[name].append(data)
             except BlockingIOError:
                 continue
         return bool(ready)

@@ -141,6 +141,10 @@ static int start_threads(struct workers *w, const unsigned int n[_WORKER_KINDS])
 	int r = 0;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGSEGV); /* a fault is reported where it happens */
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (int kind = 0; kind < _WORKER_KINDS; kind++)
 		for (unsigned int i = 0; r == 0 && i < n[kind]; i++)

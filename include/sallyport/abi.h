@@ -136,8 +136,8 @@ struct sp_police {
 
 /*
  * `machines`: mmapable array by port number, of machine ports only. User space writes `flags`,
- * `park_max`, `slot` and the clock, and sets bits of `watch`; the rest is the kernel's. Each field is
- * changed by itself, atomically where both sides write it.
+ * `park_max`, `slot` and the clock, and sets bits of `watch`; the rest is the kernel's. Each field
+ * is changed by itself, atomically where both sides write it.
  *
  * A machine's clock is CLOCK_MONOTONIC less `clock_off_ns`, and stands still at `frozen_ns`, unless
  * that is 0, while the machine is paused or saved.
@@ -159,7 +159,8 @@ struct sp_machine {
 #define SP_WATCH_TO 0x1	     /* the first unicast frame that is redirected to it */
 #define SP_WATCH_FROM 0x2    /* the first frame that it sends and that is forwarded */
 #define SP_WATCH_ADDRESS 0x4 /* the first ARP or ND message with an unknown address for it */
-#define SP_WATCH_ANSWER 0x8  /* the first unicast frame that it sends after SP_WATCH_TO came true */
+#define SP_WATCH_ANSWER 0x8  /* the first unicast frame that it sends after SP_WATCH_TO came true  \
+			      */
 
 /* sp_machine.flags */
 #define SP_M_PROXY 0x1	/* ARP and ND are answered for it: asleep, or not seen awake yet */

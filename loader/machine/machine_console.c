@@ -154,6 +154,17 @@ static int unhex(const char *text, uint8_t *ret)
 	return (int)(n / 2);
 }
 
+/* The one that is open on the connection of REQUEST, or NULL. */
+static struct machine_console *find_console(struct daemon *d, const struct request *request)
+{
+	struct machine_console *c;
+
+	DL_FOREACH(d->consoles, c)
+	if (c->request && c->virt && request_same_caller(c->request, request))
+		return c;
+	return NULL;
+}
+
 void op_machine_input(void *context, void *request, const json_t *args)
 {
 	struct daemon *d = context;
@@ -167,9 +178,7 @@ void op_machine_input(void *context, void *request, const json_t *args)
 			     PIECE);
 		return;
 	}
-	DL_FOREACH(d->consoles, c)
-	if (c->request && c->virt && request_same_caller(c->request, request))
-		break;
+	c = find_console(d, request);
 	if (!c) {
 		request_fail(request, -ENOTCONN, NULL,
 			     "machine-input: no console is open on this connection");

@@ -331,14 +331,12 @@ static void set_sleep(struct machine *m)
 int machine_port_sync(struct machine *m)
 {
 	struct sp_dst dst;
-	bool up = is_up(m);
+	bool up = is_up(m), member = up || machine_is_wakeable(m);
 	int r = 0;
 
-	if (up && !m->joined)
+	if (member && !m->joined)
 		r = join(m);
-	else if (!up && !m->joined && machine_is_wakeable(m))
-		r = join(m);
-	else if (!up && m->joined && !machine_is_wakeable(m))
+	else if (!member && m->joined)
 		leave(m);
 	if (!up && m->tap != TAP_NONE) {
 		dst = wanted_dst(m);

@@ -467,7 +467,7 @@ static int connect_any(struct mysql_store *s)
 		if (r == 0)
 			return 0;
 	}
-	s->current = (first + 1) % n;
+	s->current = first + 1 < n ? first + 1 : 0;
 	memcpy(s->base.error, words, sizeof(words));
 	return r;
 }

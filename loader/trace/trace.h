@@ -39,7 +39,8 @@ struct traces;
 	X(MACHINE_WANTED, "machine-wanted", "the machine shall run", NONE)                         \
 	X(MACHINE_QUEUED, "machine-queued", "it waits for room on the host", NONE)                 \
 	X(PORT_UP, "port-up", "its tap is there, behind the programs", MACHINE_WANTED)             \
-	X(DOMAIN_CALL, "domain-call", "libvirt was asked to start, restore or resume it", MACHINE_WANTED) \
+	X(DOMAIN_CALL, "domain-call", "libvirt was asked to start, restore or resume it",          \
+	  MACHINE_WANTED)                                                                          \
 	X(DOMAIN_UP, "domain-up", "libvirt has done it", DOMAIN_CALL)                              \
 	X(MACHINE_SPOKE, "machine-spoke", "its first frame", DOMAIN_UP)                            \
 	X(CONNECT, "connect", "OpenVPN asked for the session's network", AUTH_DONE)                \

@@ -20,9 +20,10 @@
 
 #define RETRY_MIN_US (250 * 1000ULL)
 #define RETRY_MAX_US (10 * 1000 * 1000ULL)
-/* A thread that opens a connection ends as soon as that is hung up, unless it waits for DNS or TCP.
- */
-#define OPENER_WAIT_MS 1000
+/* Intervals of the keepalive without an answer, after which nobody is there. */
+#define SILENCE_MAX 3
+/* Its thread ends as soon as a connection is hung up, unless it waits for DNS or TCP. */
+#define THREAD_WAIT_MS 1000
 
 static void close_line(struct virt *v, const char *why);
 
@@ -53,7 +54,6 @@ static void on_opened(struct virt *v)
 {
 	struct line *l = v->line;
 
-	sd_event_source_set_enabled(v->deadline, SD_EVENT_OFF);
 	if (l->error < 0) {
 		close_line(v, v->late ? NULL : l->why);
 		return;
@@ -70,8 +70,6 @@ static void on_opened(struct virt *v)
 static const char *close_reason(const struct line *l)
 {
 	switch (__atomic_load_n(&l->closed, __ATOMIC_ACQUIRE) - 1) {
-	case VIR_CONNECT_CLOSE_REASON_KEEPALIVE:
-		return "libvirt did not answer any more";
 	case VIR_CONNECT_CLOSE_REASON_EOF:
 		return "libvirt closed the connection";
 	case VIR_CONNECT_CLOSE_REASON_CLIENT:
@@ -86,13 +84,9 @@ static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *arg)
 	struct virt *v = arg;
 	struct line *l = v->line;
 	eventfd_t ignored;
-	bool opened;
 
 	eventfd_read(fd, &ignored);
-	pthread_mutex_lock(&l->lock);
-	opened = l->opened;
-	pthread_mutex_unlock(&l->lock);
-	if (opened && !v->up)
+	if (!v->up && line_is_opened(l))
 		on_opened(v);
 	if (v->line == l && v->up && line_is_closed(l))
 		close_line(v, close_reason(l));
@@ -101,9 +95,22 @@ static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *arg)
 
 /* --- opening and closing --- */
 
+static uint64_t silence_us(const struct virt *v)
+{
+	return (uint64_t)v->keepalive_s * SILENCE_MAX * 1000000;
+}
+
+/* When there can have been no answer for too long, at the earliest. */
+static void look_again(struct virt *v)
+{
+	uint64_t heard = __atomic_load_n(&v->line->heard_us, __ATOMIC_ACQUIRE);
+
+	sd_event_source_set_time(v->pulse, heard + silence_us(v));
+	sd_event_source_set_enabled(v->pulse, SD_EVENT_ONESHOT);
+}
+
 static void open_line(struct virt *v)
 {
-	uint64_t limit = (uint64_t)v->keepalive_s * (LINE_KEEPALIVES + 1) * 1000000;
 	int r = line_new(v, &v->line);
 
 	v->late = false;
@@ -115,8 +122,7 @@ static void open_line(struct virt *v)
 		close_line(v, NULL);
 		return;
 	}
-	sd_event_source_set_time_relative(v->deadline, limit);
-	sd_event_source_set_enabled(v->deadline, SD_EVENT_ONESHOT);
+	look_again(v);
 	/* What the thread said before the source was there. */
 	eventfd_write(v->line->wake_fd, 1);
 }
@@ -128,7 +134,7 @@ static void let_go(struct virt *v)
 	v->wake = sd_event_source_disable_unref(v->wake);
 	if (!l)
 		return;
-	__atomic_store_n(&l->abandoned, 1, __ATOMIC_RELEASE);
+	line_abandon(l, 0);
 	l->virt = NULL;
 	/* The other half of it may be well: to close that politely is a round trip. */
 	virt_event_hang_up();
@@ -140,7 +146,7 @@ static void close_line(struct virt *v, const char *why)
 	bool was_up = v->up;
 
 	v->up = false;
-	sd_event_source_set_enabled(v->deadline, SD_EVENT_OFF);
+	sd_event_source_set_enabled(v->pulse, SD_EVENT_OFF);
 	if (why)
 		snprintf(v->trouble, sizeof(v->trouble), "%s", why);
 	let_go(v);
@@ -161,15 +167,25 @@ static int on_retry(sd_event_source *source, uint64_t us, void *arg)
 }
 
 /*
- * It is accepted, and there is no answer. What waits for one is told so and ends; where it does
- * not, because it waits for a name or for TCP, it is left to itself: there is one such thread.
+ * No answer: neither to the opening nor, since then, to any question. What waits for one is told
+ * so and ends; a thread that does not, because it waits for a name or for TCP, is left to itself:
+ * there is one such thread.
  */
-static int on_deadline(sd_event_source *source, uint64_t us, void *arg)
+static int on_pulse(sd_event_source *source, uint64_t us, void *arg)
 {
 	struct virt *v = arg;
+	uint64_t heard = __atomic_load_n(&v->line->heard_us, __ATOMIC_ACQUIRE);
 
+	if (line_now_us() < heard + silence_us(v)) {
+		look_again(v);
+		return 0;
+	}
+	if (v->up) {
+		close_line(v, "libvirt did not answer any more");
+		return 0;
+	}
 	snprintf(v->trouble, sizeof(v->trouble), "libvirt at %.160s did not answer within %u s",
-		 v->uri, v->keepalive_s * (LINE_KEEPALIVES + 1));
+		 v->uri, v->keepalive_s * SILENCE_MAX);
 	v->late = true;
 	virt_event_hang_up();
 	return 0;
@@ -227,10 +243,11 @@ int virt_new(sd_event *event, struct workers *workers, const struct virt_options
 	virSetErrorFunc(NULL, no_words);
 	if (r == 0)
 		r = virt_event_attach(event);
+	v->attached = r >= 0;
 	if (r >= 0)
 		r = add_timer(v, &v->retry, on_retry);
 	if (r >= 0)
-		r = add_timer(v, &v->deadline, on_deadline);
+		r = add_timer(v, &v->pulse, on_pulse);
 	if (r >= 0)
 		r = consoles_new(v);
 	if (r < 0) {
@@ -251,8 +268,7 @@ void virt_shutdown(struct virt *v)
 	virt_event_hang_up();
 	if (!v->line)
 		return;
-	__atomic_store_n(&v->line->abandoned, 1, __ATOMIC_RELEASE);
-	line_wait_opened(v->line, OPENER_WAIT_MS);
+	line_abandon(v->line, THREAD_WAIT_MS);
 	close_line(v, "shutting down");
 }
 
@@ -265,9 +281,10 @@ struct virt *virt_free(struct virt *v)
 	let_go(v);
 	accel_free(v);
 	sd_event_source_disable_unref(v->retry);
-	sd_event_source_disable_unref(v->deadline);
+	sd_event_source_disable_unref(v->pulse);
 	sd_event_source_disable_unref(v->send);
-	virt_event_detach();
+	if (v->attached)
+		virt_event_detach();
 	sd_event_unref(v->event);
 	free(v->uri);
 	free(v->probe_kernel);

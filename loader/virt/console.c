@@ -158,7 +158,7 @@ static int receive(struct virt_console *c)
 	if (n < 0)
 		virResetLastError();
 	if (n <= 0)
-		return n == 0 ? -EPIPE : -EIO;
+		return -EPIPE;
 	c->callbacks.data(data, (size_t)n, c->arg);
 	return 1;
 }
@@ -173,12 +173,11 @@ static void on_stream(virStreamPtr stream, int events, void *arg)
 	c->refs++; /* whatever the callbacks do */
 	for (int i = 0; c->virt && r > 0 && i < TURN_READS; i++)
 		r = receive(c);
+	/* libvirt says the end of the file in both cases, or nothing at all. */
 	if (c->virt && r < 0)
 		end_console(c, c->virt,
-			    r == -EPIPE ? "the console was closed: the machine is off, "
-					  "or somebody else took it"
-					: "the console broke");
-	else if (c->virt && (events & VIR_STREAM_EVENT_WRITABLE)) {
+			    "the console was closed: the machine is off, or somebody else took it");
+	if (c->virt && (events & VIR_STREAM_EVENT_WRITABLE)) {
 		watch(c, 0);
 		if (c->virt)
 			send_more(c);

@@ -169,7 +169,7 @@ static void fill(struct xml_maker *m, xmlNodePtr domain, const struct domain_spe
 	add_os(m, domain, s);
 	node = xml_add(m, domain, "features", NULL);
 	xml_add(m, node, "acpi", NULL);
-	node = add_with(m, domain, "cpu", "mode", s->kvm ? "host-passthrough" : "maximum");
+	add_with(m, domain, "cpu", "mode", s->kvm ? "host-passthrough" : "maximum");
 	add_with(m, domain, "clock", "offset", "utc");
 	xml_add(m, domain, "on_poweroff", "destroy");
 	xml_add(m, domain, "on_reboot", "restart");

@@ -8,9 +8,6 @@
  *       handle that is removed while its callback runs stays in memory until that has returned.
  *   E3  a handle that waits for nothing is not in the epoll: a hang-up would be reported for ever
  *       while a worker, which holds the socket, is the one to read it.
- *   E4  of a socket we keep a descriptor of our own until virt_event_hang_up, also when libvirt
- *       has removed its: a connection that its keepalive gave up is removed first, and of several
- *       threads that wait for its answers libvirt 9.0 wakes but one.
  *
  * There are a handful of each: two for a connection, one for each open console.
  */
@@ -44,7 +41,7 @@ struct handle {
 	int id, fd;
 	int own;    /* the same file under a number that nobody else closes */
 	int events; /* VIR_EVENT_HANDLE_* */
-	bool watched, dead, hung_up;
+	bool watched, dead;
 	virEventHandleCallback call;
 	virFreeCallback release;
 	void *arg;
@@ -62,7 +59,7 @@ struct timer {
 
 static struct {
 	pthread_mutex_t lock;
-	struct handle *handles, *parted; /* E4 */
+	struct handle *handles;
 	struct timer *timers;
 	int last_id;
 	int epoll_fd, timer_fd, wake_fd; /* for the life of the process */
@@ -207,6 +204,7 @@ static int remove_handle(int id)
 	h = find_handle(id);
 	if (h) {
 		watch(h, 0);
+		close(TAKE_FD(h->own));
 		h->dead = true;
 		eventfd_write(loop.wake_fd, 1);
 	}
@@ -302,26 +300,6 @@ static void run_timers(void)
 		t->call(t->id, t->arg);
 }
 
-static void free_handle(struct handle *h)
-{
-	close(h->own);
-	free(h);
-}
-
-/* E4 */
-static void part(struct handle *h)
-{
-	bool keep;
-
-	pthread_mutex_lock(&loop.lock);
-	keep = !h->hung_up;
-	if (keep)
-		DL_APPEND(loop.parted, h);
-	pthread_mutex_unlock(&loop.lock);
-	if (!keep)
-		free_handle(h);
-}
-
 static void reap_handles(void)
 {
 	struct handle *h, *next, *dead = NULL;
@@ -339,8 +317,7 @@ static void reap_handles(void)
 	{
 		if (h->release)
 			h->release(h->arg);
-		DL_DELETE(dead, h);
-		part(h);
+		free(h);
 	}
 }
 
@@ -427,26 +404,19 @@ int virt_event_attach(sd_event *event)
 void virt_event_detach(void)
 {
 	loop.source = sd_event_source_disable_unref(loop.source);
-	virt_event_hang_up(); /* what is removed from now on is freed at once */
 	reap_handles();
 	reap_timers();
 }
 
 void virt_event_hang_up(void)
 {
-	struct handle *h, *next;
+	struct handle *h;
 
 	pthread_mutex_lock(&loop.lock);
 	DL_FOREACH(loop.handles, h)
 	{
-		shutdown(h->own, SHUT_RDWR);
-		h->hung_up = true;
-	}
-	DL_FOREACH_SAFE(loop.parted, h, next)
-	{
-		shutdown(h->own, SHUT_RDWR);
-		DL_DELETE(loop.parted, h);
-		free_handle(h);
+		if (!h->dead)
+			shutdown(h->own, SHUT_RDWR);
 	}
 	pthread_mutex_unlock(&loop.lock);
 }

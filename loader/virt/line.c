@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One life of the connection to libvirt: opened on a thread of its own, because to open it can
- * take as long as it likes and nobody could be joined with that; then used by the workers.
+ * take as long as it likes and nobody could be joined with that; then used by the workers, while
+ * its thread asks now and then whether somebody is still there.
  *
- *   L1  the connections live as long as there are users: the opener, the loop, each call under
+ *   L1  the connections live as long as there are users: its thread, the loop, each call under
  *       way. The last one to go closes them. The memory lives on until libvirt has dropped its
  *       callbacks, which hold a reference each.
  *   L2  `virt` belongs to the loop. libvirt's events run there, the closing of a connection is told
  *       on any thread: that sets `closed` and wakes the loop.
+ *   L3  not libvirt's own keepalive: where several threads wait on a connection when it gives that
+ *       up, libvirt 9.0 ends one of them, leaves the others waiting for ever, and one of those
+ *       writes to the stack of the first when the socket stirs again. A socket that is shut down
+ *       under them ends them all, one after the other.
  */
 #include <errno.h>
 #include <signal.h>
@@ -37,7 +42,7 @@ static void line_unref(void *arg)
 		pthread_cond_destroy(&l->gates[i].left);
 	}
 	pthread_mutex_destroy(&l->lock);
-	pthread_cond_destroy(&l->ended);
+	pthread_cond_destroy(&l->changed);
 	closep(&l->wake_fd);
 	free(l->uri);
 	free(l);
@@ -66,21 +71,42 @@ bool line_is_closed(const struct line *l)
 	return __atomic_load_n(&l->closed, __ATOMIC_ACQUIRE) != 0;
 }
 
-void line_wait_opened(struct line *l, unsigned int ms)
+uint64_t line_now_us(void)
 {
-	struct timespec until;
+	struct timespec t;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Until something changes, at most until then; the lock is held. False: it is then. */
+static bool wait_until(struct line *l, uint64_t us)
+{
+	struct timespec until = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+
+	return pthread_cond_timedwait(&l->changed, &l->lock, &until) == 0;
+}
+
+void line_abandon(struct line *l, unsigned int ms)
+{
+	uint64_t until = line_now_us() + (uint64_t)ms * 1000;
+
 	pthread_mutex_lock(&l->lock);
-	while (!l->opened && pthread_cond_timedwait(&l->ended, &l->lock, &until) == 0)
-		;
+	l->abandoned = true;
+	pthread_cond_broadcast(&l->changed);
+	while (!l->over && line_now_us() < until)
+		wait_until(l, until);
 	pthread_mutex_unlock(&l->lock);
+}
+
+bool line_is_opened(struct line *l)
+{
+	bool opened;
+
+	pthread_mutex_lock(&l->lock);
+	opened = l->opened;
+	pthread_mutex_unlock(&l->lock);
+	return opened;
 }
 
 /* L2 */
@@ -158,10 +184,7 @@ static int open_one(struct line *l, enum line_kind kind)
 	if (!conn)
 		return refuse(l, "no connection to libvirt");
 	l->conns[kind] = conn;
-	/* A driver that lives in this process has neither: it cannot hang, nor go away. */
-	if (virConnectSetKeepAlive(conn, (int)l->keepalive_s, LINE_KEEPALIVES) < 0)
-		virResetLastError();
-	line_ref(l);
+	line_ref(l); /* a driver that lives in this process has no such thing */
 	if (virConnectRegisterCloseCallback(conn, on_closed, l, line_unref) < 0) {
 		virResetLastError();
 		line_unref(l);
@@ -195,32 +218,93 @@ static int describe(struct line *l)
 	return 0;
 }
 
-static void *opener(void *arg)
+static bool is_abandoned(struct line *l)
 {
-	struct line *l = arg;
+	bool abandoned;
+
+	pthread_mutex_lock(&l->lock);
+	abandoned = l->abandoned;
+	pthread_mutex_unlock(&l->lock);
+	return abandoned;
+}
+
+static int open_all(struct line *l)
+{
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < _LINES; i++) {
 		r = open_one(l, (enum line_kind)i);
-		if (r == 0 && __atomic_load_n(&l->abandoned, __ATOMIC_ACQUIRE))
+		if (r == 0 && is_abandoned(l))
 			r = -ECANCELED;
 	}
 	if (r == 0)
 		r = register_events(l);
-	if (r == 0)
-		r = describe(l);
+	return r < 0 ? r : describe(l);
+}
+
+static void tell_opened(struct line *l, int error)
+{
+	__atomic_store_n(&l->heard_us, line_now_us(), __ATOMIC_RELEASE);
 	pthread_mutex_lock(&l->lock);
-	l->error = r;
+	l->error = error;
 	l->opened = true;
-	pthread_cond_broadcast(&l->ended);
 	pthread_mutex_unlock(&l->lock);
 	eventfd_write(l->wake_fd, 1);
+}
+
+/* --- watching --- */
+
+/* A call that libvirtd answers from what it knows, on a thread that it keeps for such calls. */
+static bool ask(struct line *l)
+{
+	unsigned long version;
+
+	for (int i = 0; i < _LINES; i++) {
+		if (virConnectGetLibVersion(l->conns[i], &version) < 0)
+			return false;
+	}
+	__atomic_store_n(&l->heard_us, line_now_us(), __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Every interval, until it is abandoned or does not answer: whether that takes too long is seen by
+ * the loop. */
+static void watch(struct line *l)
+{
+	uint64_t next = line_now_us();
+	bool go_on = true;
+
+	while (go_on) {
+		next += (uint64_t)l->keepalive_s * 1000000;
+		pthread_mutex_lock(&l->lock);
+		while (!l->abandoned && wait_until(l, next))
+			;
+		go_on = !l->abandoned;
+		pthread_mutex_unlock(&l->lock);
+		go_on = go_on && ask(l);
+	}
+}
+
+/* --- its thread --- */
+
+static void *line_main(void *arg)
+{
+	struct line *l = arg;
+	int r = open_all(l);
+
+	tell_opened(l, r);
+	if (r == 0)
+		watch(l);
+	pthread_mutex_lock(&l->lock);
+	l->over = true;
+	pthread_cond_broadcast(&l->changed);
+	pthread_mutex_unlock(&l->lock);
 	line_unuse(l);
 	return NULL;
 }
 
 /* Signals are the event loop's: no thread takes one. */
-static int start_opener(struct line *l)
+static int start_thread(struct line *l)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -228,11 +312,15 @@ static int start_opener(struct line *l)
 	int r;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGSEGV); /* a fault is reported where it happens */
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	line_use(l);
-	r = pthread_create(&thread, &attr, opener, l);
+	r = pthread_create(&thread, &attr, line_main, l);
 	if (r)
 		line_unuse(l);
 	pthread_attr_destroy(&attr);
@@ -243,6 +331,7 @@ static int start_opener(struct line *l)
 int line_new(struct virt *v, struct line **ret)
 {
 	struct line *l = calloc(1, sizeof(*l));
+	pthread_condattr_t attr;
 	int r;
 
 	if (!l)
@@ -255,10 +344,14 @@ int line_new(struct virt *v, struct line **ret)
 		pthread_cond_init(&l->gates[i].left, NULL);
 	}
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_cond_init(&l->ended, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&l->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	l->heard_us = line_now_us();
 	l->uri = strdup(v->uri);
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = l->wake_fd < 0 ? -errno : l->uri ? start_opener(l) : -ENOMEM;
+	r = l->wake_fd < 0 ? -errno : l->uri ? start_thread(l) : -ENOMEM;
 	if (r < 0) {
 		line_unuse(l);
 		return r;

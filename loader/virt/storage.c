@@ -207,12 +207,15 @@ int storage_look(struct virt_call *c, virConnectPtr conn, const char *path,
 }
 
 static int make_volume(struct virt_call *c, virConnectPtr conn, virStoragePoolPtr pool,
-		       const char *name, const char *xml)
+		       const char *dir, const char *name, const char *xml)
 {
 	_cleanup_vol_ virStorageVolPtr vol = virStorageVolLookupByName(pool, name);
 
 	if (vol)
-		return call_fail_with(c, -EEXIST, "there is a disk %s already", name);
+		return call_fail_with(
+			c, -EEXIST,
+			"there is a disk %s/%s already: remove it, or take another name", dir,
+			name);
 	vol = virStorageVolCreateXML(pool, xml, 0);
 	return vol ? 0 : call_fail(c, conn);
 }
@@ -234,7 +237,7 @@ int storage_overlay(struct virt_call *c, virConnectPtr conn, const char *dir, co
 	pthread_mutex_lock(&one_at_a_time);
 	r = get_pool(c, conn, path, true, &pool, &started);
 	if (r == 0)
-		r = make_volume(c, conn, pool, name, xml);
+		r = make_volume(c, conn, pool, path, name, xml);
 	pthread_mutex_unlock(&one_at_a_time);
 	return r;
 }

@@ -53,7 +53,7 @@ enum virt_verb {
 	VIRT_RESUME,
 	VIRT_SUSPEND,
 	VIRT_SAVE, /* to libvirt's managed image; the domain goes on as it was where that fails */
-	VIRT_SHUTDOWN, /* ask the guest (ACPI); does not wait */
+	VIRT_SHUTDOWN, /* ask the guest (ACPI); does not wait. A paused one hears it when resumed */
 	VIRT_DESTROY,  /* pull the plug */
 	VIRT_SHRINK,   /* balloon and CPU quota, as virt_shrink says; the guest gives its memory
 			* when it can */
@@ -120,12 +120,12 @@ struct virt_options {
 	const char
 		*probe_kernel; /* what is booted to find out whether KVM works; may not be there */
 	const char *accel;     /* "auto", "kvm", "tcg" */
-	unsigned int keepalive_s; /* a libvirtd that does not answer for three of these is gone */
+	unsigned int keepalive_s; /* one that does not answer for three of these is gone; 0: 5 s */
 };
 
 /*
  * Connects in the background; WORKERS must have both of libvirt's lanes. Of each, four threads are
- * used at most: libvirtd takes no more requests of one connection.
+ * used at most: libvirtd takes no more requests of one connection. The process must ignore SIGPIPE.
  */
 int virt_new(sd_event *event, struct workers *workers, const struct virt_options *options,
 	     const struct virt_callbacks *callbacks, void *arg, struct virt **ret);

@@ -21,10 +21,6 @@
  */
 #define LINE_CALLS_MAX 4
 
-/* After so many unanswered keepalives, and one interval more, a connection is closed: it is gone
- * after three intervals. */
-#define LINE_KEEPALIVES 2
-
 enum line_kind {
 	LINE_SLOW,  /* WORKER_VIRT's */
 	LINE_SWIFT, /* WORKER_SWIFT's; also events and consoles */
@@ -38,8 +34,8 @@ struct gate {
 };
 
 /*
- * One life of the connection to libvirtd. Made on the loop, opened by a thread of its own, used by
- * workers; closed when its last user lets go.
+ * One life of the connection to libvirtd. Made on the loop, opened and kept under watch by a thread
+ * of its own, used by workers; closed when its last user lets go.
  */
 struct line {
 	unsigned int refs;  /* atomic: the memory */
@@ -49,12 +45,14 @@ struct line {
 	char *uri;
 	unsigned int keepalive_s;
 	struct gate gates[_LINES];
-	int closed;    /* atomic: 1 + enum virConnectCloseReason */
-	int abandoned; /* atomic: the loop wants no more of it */
+	int closed;	   /* atomic: 1 + enum virConnectCloseReason */
+	uint64_t heard_us; /* atomic: when libvirtd last answered */
 
-	pthread_mutex_t lock; /* guards what follows until `opened` */
-	pthread_cond_t ended;
-	bool opened; /* its thread is through, one way or the other */
+	pthread_mutex_t
+		lock; /* guards what follows, of which `error` to `conns` stay once opened */
+	pthread_cond_t changed;
+	bool abandoned;	   /* the loop wants no more of it */
+	bool opened, over; /* its thread: has opened it, or failed to; has ended */
 	int error;
 	char why[256];
 	char describe[96];
@@ -66,8 +64,10 @@ int line_new(struct virt *v, struct line **ret);
 struct line *line_use(struct line *l);
 void line_unuse(struct line *l);
 bool line_is_closed(const struct line *l);
-/* Wait until the thread that opens it has ended, at most MS. */
-void line_wait_opened(struct line *l, unsigned int ms);
+/* Its thread is to end, soon after virt_event_hang_up at the latest; wait for that, at most MS. */
+void line_abandon(struct line *l, unsigned int ms);
+bool line_is_opened(struct line *l);
+uint64_t line_now_us(void);
 
 struct save;
 struct accel;
@@ -82,8 +82,9 @@ struct virt {
 	unsigned int keepalive_s;
 
 	struct line *line; /* opening, or up */
-	sd_event_source *wake, *retry, *deadline, *send;
+	sd_event_source *wake, *retry, *pulse, *send;
 	uint64_t retry_us;
+	bool attached; /* libvirt's event loop is ours */
 	bool up, stopping;
 	unsigned int life; /* grows with each connection */
 	bool late;	   /* the line that opens has had its time */

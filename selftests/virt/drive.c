@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -475,6 +476,7 @@ int main(int argc, char **argv)
 					.probe_kernel = argv[2],
 					.accel = argv[3],
 					.keepalive_s = (unsigned int)atoi(argv[4])};
+	signal(SIGPIPE, SIG_IGN);
 	config.n_cpu = 1;
 	config.n_virt = (unsigned int)atoi(argv[5]);
 	config.n_swift = (unsigned int)atoi(argv[6]);

@@ -232,6 +232,240 @@ def consoles(lab):
         check("connected to alice/web" in p.stderr, p.stderr)
 
 
+# --- leaving and coming back ---
+
+SLEEPS = ("paused", "saved", "off")
+
+
+def quota(lab, domain):
+    return int(re.search(r"vcpu_quota *: (-?\d+)", lab.libvirt.virsh("schedinfo", domain))[1])
+
+
+def balloon(lab, domain):
+    """KiB that it is left."""
+    return int(re.search(r"Used memory: *(\d+)", lab.libvirt.virsh("dominfo", domain))[1])
+
+
+def nothing_happened(w, lab, user, since=0):
+    same({k.name: w.states(k, since) for k in lab.machines.values() if k.user == user and w.states(k, since)}, {},
+         f"what became of {user}'s machines")
+
+
+def leaving(lab, w):
+    m, clients = lab.machines, lab.clients
+    m["bob/web"].policy(stop="pause 2s then save 2s then stop")
+    m["carol/web"].policy(stop="shrink")
+    clients["phone"].connect()
+    mark = w.mark()
+    left = time.monotonic()
+    for user in NUMBERS:
+        clients[user].stop()
+    with case("a ladder, step by step: pause 2s then save 2s then stop"):
+        at = [w.wait(m["bob/web"], state, since=mark) for state in SLEEPS]
+        same([s for s in w.states(m["bob/web"], mark) if s in SLEEPS], list(SLEEPS), "states in which it stayed")
+        gaps = [b - a for a, b in zip([left, *at], at)]
+        check(gaps[0] > 0.9 and gaps[1] > 1.7 and gaps[2] > 1.7, f"seconds before each step: {gaps}")
+        check("stopping" in w.states(m["bob/web"], mark), "its guest was not asked")
+        device = f"spm{m['bob/web'].show()['id']}"
+        net.wait_for(lambda: device not in lab.taps(), 5, "its tap to be gone")
+        check("bob-web" not in lab.qemus(), "its process is there")
+    with case("what an operator has started runs on without its user; what traffic has started does not"):
+        same(m["bob/blog"].state(), "running", "the manual one")
+        same(m["bob/shop"].wait("paused")["want"], "pause", "the other one")
+    with case("shrink: half of the memory and nine tenths of the CPU are taken"):
+        w.wait(m["carol/web"], "shrunk", since=mark)
+        same(quota(lab, "carol-web"), 10000, "vcpu_quota")
+        # A guest of 128 MiB has hardly half of it to give.
+        net.wait_for(lambda: balloon(lab, "carol-web") < 70 * 1024, 60, "the balloon")
+    with case("a second device is still there: nothing stops"):
+        nothing_happened(w, lab, "alice", mark)
+        same(m["alice/web"].fetch(clients["phone"], 10), "alice-web", "the page at the phone")
+
+
+def coming_back(lab, w):
+    m, clients = lab.machines, lab.clients
+    with case("shrunk: its user returns, and all is given back"):
+        mark = w.mark()
+        clients["carol"].connect(60)
+        w.wait(m["carol/web"], "running", since=mark)
+        same(quota(lab, "carol-web"), -1, "vcpu_quota")
+        net.wait_for(lambda: balloon(lab, "carol-web") == 128 * 1024, 30, "the balloon's end")
+        m["carol/web"].wait_page(clients["carol"])
+    with case("a blip within the grace stops nothing"):
+        for s in SHORTS:
+            m[f"alice/{s}"].policy(grace="10s", stop="pause")
+        m["carol/web"].policy(grace="11s", stop="pause")
+        mark = w.mark()
+        clients["phone"].stop()
+        left = time.monotonic()
+        lab.wait_gone(lambda s: s["user"] == "alice", "the phone's session to end")
+        clients["carol"].stop()
+        clients["alice"].connect(60)
+        say(f"alice was away for {time.monotonic() - left:.1f} s")
+        w.wait(m["carol/web"], "paused", since=mark)  # by now hers would have been, too
+        nothing_happened(w, lab, "alice", mark)
+    with case("a machine that is up for less than min-up is left alone"):
+        m["carol/web"].policy(grace="1s", min_up="5s")
+        mark = w.mark()
+        clients["carol"].connect(60)
+        up = w.wait(m["carol/web"], "running", since=mark)
+        clients["carol"].stop()
+        took = w.wait(m["carol/web"], "paused", since=mark) - up
+        check(4.9 < took < 15, f"it was up for {took:.1f} s")
+
+
+class Syns:
+    """How many connection requests leave a client."""
+
+    def __init__(self, client):
+        self.s = net.packet_socket(client.ns, client.dev, leaving=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.s.close()
+
+    def count(self):
+        n = 0
+        while select.select([self.s], [], [], 0)[0]:
+            data, peer = self.s.recvfrom(2048)
+            tcp = data[14:][(data[14] & 15) * 4:] if data[12:14] == b"\x08\x00" and data[23] == 6 else b""
+            n += peer[2] == 4 and len(tcp) > 13 and tcp[13] & 0x12 == 2
+        return n
+
+
+def idle(lab, w):
+    shop, alice = lab.machines["alice/shop"], lab.clients["alice"]
+    with case("idle: a machine that nobody talks to sleeps while its user is there, broadcasts or not"):
+        mark = w.mark()
+        shop.policy(idle="2s")
+        deadline = time.monotonic() + 30
+        while "paused" not in w.states(shop, mark):
+            check(time.monotonic() < deadline, f"it is {shop.show()}")
+            net.inject(alice.ns, alice.dev, frames.udp4(alice.mac, frames.BROADCAST, frames.token("noise"),
+                                                        dip="255.255.255.255"))
+            time.sleep(0.1)
+        same(lab.machines["alice/web"].state(), "running", "the other one")
+    with case("and the first SYN wakes it: none is sent twice"):
+        with Syns(alice) as syns:
+            same(shop.fetch(alice, 10), shop.page_text, "the page")
+            same(syns.count(), 1, "SYNs")
+        shop.policy(idle="never")
+
+
+def by_hand(lab, w):
+    blog, alice, reasons = lab.machines["alice/blog"], lab.clients["alice"], lab.reasons
+    with case("machine stop: the guest is asked, and goes; no frame brings it back"):
+        mark = w.mark()
+        out = blog.stop().stdout
+        check("alice/blog: off" in out and "by hand" in out, out)
+        same(w.states(blog, mark), ["stopping", "off"], "states")
+        same(probe.ping(alice.ns, blog.address(), count=1, wait=1)[1], 0, "replies")
+        same(blog.state(), "off", "state")
+    with case("machine start --wait: it runs when that returns"):
+        out = blog.start().stdout
+        check("alice/blog: running" in out, out)
+        same(lab.libvirt.state("op-alice"), "running", "as libvirt says")
+
+
+# --- limits ---
+
+def limit(lab, **limits):
+    for name, value in limits.items():
+        lab.daemon.sections["machines"][name.replace("_", "-")] = str(value)
+    lab.daemon.write_config()
+    lab.ask("reload")
+
+
+def all_saved(lab):
+    """Restored in a second, and until then they hold nothing."""
+    for c in lab.clients.values():
+        c.stop()
+    lab.wait_gone(lambda s: True, "all sessions to end")
+    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+        list(pool.map(lambda k: k.stop("--save", wait=False) if k.state() != "off" else None, lab.machines.values()))
+    for k in lab.machines.values():
+        k.wait("saved", "off")
+
+
+def queue(lab, w):
+    m = lab.machines
+    with case("the host is full: who comes then waits"):
+        all_saved(lab)
+        limit(lab, max_machines=2)
+        for s in ("web", "shop"):
+            m[f"alice/{s}"].start()
+        for name in ("alice/blog", "carol/web", "carol/shop"):
+            m[name].start(wait=False)
+            m[name].wait("queued")
+        same([m[n].show()["queue"] for n in ("alice/blog", "carol/web", "carol/shop")], [1, 2, 3], "places")
+        same(lab.active(), {"alice-web", "alice-shop"}, "domains that run")
+        same(lab.ask("status")["machines"]["queued"], 3, "in status")
+    with case("a fair order: first whose user has the fewest, then who came first"):
+        mark = w.mark()
+        m["alice/shop"].stop("--save")
+        first = w.wait(m["carol/web"], "running", since=mark)  # alice has one still, and came before
+        m["alice/web"].stop("--save")
+        second = w.wait(m["alice/blog"], "running", since=mark)  # now she has none, carol has one
+        m["carol/web"].stop("--save")
+        third = w.wait(m["carol/shop"], "running", since=mark)
+        check(first < second < third, "the order was another")
+        same(lab.ask("status")["machines"]["queued"], 0, "in status")
+    with case("who does not want any more does not wait any more"):
+        m["bob/blog"].start(wait=False)
+        m["bob/blog"].wait("queued")
+        m["bob/blog"].stop("--save")
+        same(m["bob/blog"].state(), "saved", "state")
+        limit(lab, max_machines=0)
+
+
+def user_limits(lab, w):
+    m = lab.machines
+    with case("a user's limit: refused, and it is said which"):
+        lab.sallyport("user", "set", "carol", "--max-machines", "1")
+        p = lab.sallyport("machine", "start", "carol", "web", "--wait", check=False)
+        same(p.returncode, 1, "exit status")
+        check("the user's limit: it would make 2 machines, allowed are 1" in p.stderr, p.stderr)
+        check("the user's limit" in lab.sallyport("machine", "list", "--user", "carol").stdout, "the list does not say it")
+    with case("until another of the user's has gone down: then it starts"):
+        mark = w.mark()
+        m["carol/shop"].stop("--save")
+        w.wait(m["carol/web"], "running", since=mark)
+    with case("what the limit does not allow at all is refused, whatever is up"):
+        m["carol/web"].stop("--save")
+        lab.sallyport("user", "set", "carol", "--max-machines", "0", "--max-memory", "64M")
+        p = lab.sallyport("machine", "start", "carol", "web", "--wait", check=False)
+        check(p.returncode == 1 and "it would make 128 MiB of memory, allowed are 64" in p.stderr, p.stderr)
+        lab.sallyport("user", "set", "carol", "--max-memory", "0")
+
+
+# --- going ---
+
+def removal(lab):
+    m = lab.machines
+    with case("a machine that is not off is not removed, and that is said"):
+        p = lab.sallyport("machine", "remove", "alice", "blog", check=False)
+        check(p.returncode == 1 and "expected one that is off" in p.stderr, p.stderr)
+    with case("a domain that was taken over gets its interface back, as it was"):
+        m["alice/blog"].stop("--now")
+        lab.sallyport("machine", "remove", "alice", "blog")
+        same(description(lab, "op-alice"), lab.former["alice"], "the description")
+    with case("an overlay goes with its machine where that is wanted, its base never"):
+        m["bob/shop"].stop("--now")
+        overlay = f"{lab.libvirt.dir}/lib/images/sallyport/bob-shop.qcow2"
+        check(os.path.exists(overlay), "there is none")
+        lab.sallyport("machine", "remove", "bob", "shop", "--delete-disk")
+        check(not os.path.exists(overlay), "it is there still")
+        check("bob-shop" not in lab.libvirt.domains(), "the domain is there still")
+        same(digest(f"{GUEST}/disk.qcow2"), lab.base, "the base")
+    with case("what is saved goes with a machine of our own making; then the user can go"):
+        lab.sallyport("machine", "remove", "alice", "shop", "--delete-disk")
+        lab.sallyport("machine", "remove", "alice", "web")
+        lab.sallyport("user", "delete", "alice")
+        same([d for d in lab.libvirt.domains() if d.startswith("alice")], [], "domains")
+
+
 def machines(mode):
     lab = MachineLab(mode)
     lab.up()
@@ -245,6 +479,14 @@ def machines(mode):
     boot_the_rest(lab)
     matrix(lab)
     consoles(lab)
+    with lab.watch() as w:
+        leaving(lab, w)
+        coming_back(lab, w)
+        idle(lab, w)
+        by_hand(lab, w)
+        queue(lab, w)
+        user_limits(lab, w)
+    removal(lab)
     lab.close()
 
 

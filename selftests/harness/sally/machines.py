@@ -78,7 +78,7 @@ class Watch:
 
     def __init__(self, lab):
         self.events = Events(lab.socket)
-        self.seen = []  # (when, machine, state, want)
+        self.seen = [(time.monotonic(), f"{m['user']}/{m['name']}", m["state"]) for m in lab.ask("machine-list")["items"]]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -102,18 +102,20 @@ class Watch:
                 return  # the daemon has closed it
             for e in self.events.seen[known:]:
                 if e["type"] == "machine":
-                    self.seen.append((now, e["name"], e["state"], e["want"]))
+                    self.seen.append((now, e["name"], e["state"]))
             known = len(self.events.seen)
 
     def mark(self):
         return len(self.seen)
 
     def of(self, machine, since=0):
-        """[(when, state)] of this one; a state that was told again for another reason counts once."""
-        found = []
-        for when, name, state, _ in self.seen[since:]:
-            if name == machine.name and (not found or found[-1][1] != state):
-                found.append((when, state))
+        """[(when, state)] of this one; a state that was told again, for another reason, is none."""
+        found, last = [], None
+        for i, (when, name, state) in enumerate(self.seen):
+            if name == machine.name and state != last:
+                last = state
+                if i >= since:
+                    found.append((when, state))
         return found
 
     def states(self, machine, since=0):

@@ -70,6 +70,7 @@ struct daemon {
 	sd_event_source *notice_source;
 	struct machine_console *consoles; /* list, utlist */
 	size_t n_orphans;		  /* domains with our mark and no row */
+	bool machines_listed; /* since the connection came up, libvirt has told how they are */
 
 	/*
 	 * At start, while what is pinned is taken over: a flood list is written when all of its

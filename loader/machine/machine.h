@@ -27,10 +27,12 @@
 #include "presence.h"
 #include "segment.h"
 #include "store/store.h"
+#include "trace/trace.h"
 #include "virt/virt.h"
 
 #define MACHINE_MTU 1500
-#define MACHINE_TAP_PREFIX "spm" /* and the id of the row */
+#define MACHINE_RETRY_US 2000000ULL /* after the first failure; then twice as long each time */
+#define MACHINE_TAP_PREFIX "spm"    /* and the id of the row */
 
 /* Its tap; what takes time is a worker's. */
 enum machine_tap {
@@ -92,9 +94,12 @@ struct machine {
 	struct decide_stop stop;
 
 	/* Trouble. */
-	char *trouble;	       /* the last call's, until one succeeds */
-	unsigned int failures; /* in a row */
-	uint64_t retry_us;     /* not before */
+	char *trouble;		    /* the last call's, until one succeeds */
+	unsigned int failures;	    /* in a row */
+	enum virt_verb failed_verb; /* what is not tried again before */
+	uint64_t retry_us;	    /* then */
+	bool last_failed;	    /* the last call, whatever it was */
+	bool crashed;		    /* while a call was on its way */
 
 	/* Resources. */
 	enum machine_admission admission;
@@ -105,7 +110,9 @@ struct machine {
 	/* The port. */
 	enum machine_tap tap;
 	struct link_info link; /* of the tap; ifindex 0: there is none */
-	unsigned int queues;   /* of its interface, as described; 0: not known yet */
+	bool described;	       /* its description was looked at, and is ours; then: */
+	unsigned int queues;   /* of its interface */
+	bool cut_off;	       /* its guest runs, and its tap was deleted */
 	struct member member;
 	bool joined; /* the segment knows it */
 	bool spoke;  /* a frame of it was seen since it was started */
@@ -175,10 +182,33 @@ uint64_t machine_min_up_us(const struct machine *m);
 /* Put want and held into the store; nothing waits for it. */
 void machine_store_want(const struct machine *m);
 
+static inline bool machine_wakes(enum virt_verb verb)
+{
+	return verb == VIRT_START || verb == VIRT_RESUME;
+}
+
+/* In the trace of the login that came last. */
+void machine_mark(struct machine *m, enum trace_stage stage);
+
+/* --- what has become of it: machine_result.c --- */
+
+/* The end of a call: virt_done. */
+void machine_on_called(const struct virt_result *result, void *arg);
+/* Nothing is on its way any more. False: it was removed meanwhile, and is freed. */
+bool machine_end_call(struct machine *m);
+/* It did not work: said, and VERB is not tried again for a while. */
+void machine_fail(struct machine *m, enum virt_verb verb, const char *why);
+void machine_tap_failed(struct machine *m, int r);
+void machine_forget_failures(struct machine *m);
+/* What it is decides what it holds of its host, whatever the limits say. */
+void machine_account(struct machine *m);
+/* *FIELD is freed, and becomes a copy of TEXT; of "" and NULL: NULL. */
+void machine_set_text(char **field, const char *text);
+
 /* A worker is done with its tap; R: negative errno. */
 void machine_on_tap(struct machine *m, int r);
-/* What libvirt tells: something happened; the connection is gone; how it is (NULL: it is not
- * there). */
+/* What libvirt tells: something happened; the connection is gone; how it is, to be looked at by
+ * machine_advance when that is known of all of them. */
 void machine_on_event(struct machine *m, enum virt_event event);
 void machine_on_down(struct machine *m);
 void machine_on_listed(struct machine *m, const struct virt_info *info);
@@ -192,6 +222,7 @@ size_t machine_virt_orphans(const struct daemon *d);
 
 /* --- its port: machine_port.c --- */
 
+void machine_tap_name(const struct machine *m, char ret[16]);
 /* At start: the tap is there from before, and so are its entries: take them over as they are (I5).
  */
 int machine_port_adopt(struct machine *m);

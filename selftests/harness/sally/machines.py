@@ -32,6 +32,10 @@ class Machine:
     def show(self):
         return self.lab.ask("machine-show", user=self.user, name=self.short)["machine"]
 
+    @property
+    def id(self):
+        return self.show()["id"]
+
     def state(self):
         return self.show()["state"]
 
@@ -60,13 +64,13 @@ class Machine:
                      lambda: f"{self.name} to be {' or '.join(states)}; it is {self.show()}", 0.05)
         return self.show()
 
-    def start(self, wait=True):
+    def start(self, wait=True, check=True):
         return self.lab.sallyport("--timeout", "120", "machine", "start", self.user, self.short,
-                                  *(["--wait"] if wait else []))
+                                  *(["--wait"] if wait else []), check=check)
 
-    def stop(self, *how, wait=True):
-        return self.lab.sallyport("--timeout", "120", "machine", "stop", self.user, self.short, *how,
-                                  *(["--wait"] if wait else []))
+    def stop(self, *how, wait=True, check=True, timeout=120):
+        return self.lab.sallyport("--timeout", timeout, "machine", "stop", self.user, self.short, *how,
+                                  *(["--wait"] if wait else []), check=check)
 
     def policy(self, **options):
         args = [x for k, v in options.items() for x in (f"--{k.replace('_', '-')}", v)]

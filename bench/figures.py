@@ -14,6 +14,12 @@ LIMITS = {
     "learn.p99": ("value", "<=", 1000),
     "plugin.refuse": ("value", "<=", 5),
     "connect.stall": ("value", "<=", 5),
+    "learn.mysql.p99": ("value", "<=", 2000),
+    "ondemand.paused": ("ratio", "<=", 0.1),
+    "ondemand.saved": ("ratio", "<=", 0.4),
+    "ondemand.cold": ("ratio", "<=", 1.1),
+    "ondemand.three_paused": ("ratio", "<=", 1.5),
+    "ondemand.overhead": ("value", "<=", 20),
     # Linear or better; a start's time is given half as much again, for caches and noise.
     "daemon.memory.10000": ("ratio", "<=", 1000),
     "daemon.memory.100000": ("ratio", "<=", 10),

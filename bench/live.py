@@ -14,9 +14,10 @@ import struct
 import subprocess
 import time
 
-from sally import net
+from sally import net, worlds
 from sally.daemon import Daemon
 from sally.lab import Lab
+from sally.mariadb import MariaDB
 
 REFUSED_MAC = "02:be:ff:ff:ff:01"
 PRODUCTION = {"daemon": {"log-level": "info"}, "store": {"timeout": "10000"},
@@ -70,6 +71,24 @@ def hooks(emit, wanted):
             so = f"{lab.build}/hooks/openvpn-plugin-sallyport.so"
             for row in _program(lab, "bench_plugin", so, REFUSED_MAC, *key):
                 emit(row)
+
+
+def learn_mysql(emit, _wanted):
+    """The same with users in MariaDB, where a MAC is claimed before it is bound."""
+    db = MariaDB(worlds.STATE + "/mariadb")
+    db.install()
+    db.start()
+    db.sql("CREATE DATABASE sallyport")
+    store = {"type": "mysql", "path": None, "socket": db.socket, "user": "root", "database": "sallyport"}
+    with _closing(Lab("vlan", daemon=_sections(store=store))) as lab:
+        lab.daemon.write_config()
+        lab.sallyport("store", "init", "--config", lab.daemon.config)
+        lab.up()
+        lab.user("alice", "10.50.0.10/24")
+        lab.client("alice").connect()
+        for row in _program(lab, "bench_learn", *_session_key(lab, "alice")):
+            emit(dict(row, name=row["name"].replace("learn.", "learn.mysql.")))
+    db.stop()
 
 
 # --- connect.stall ---

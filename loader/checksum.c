@@ -100,10 +100,14 @@ static size_t place_of(const struct transport *t)
 	}
 }
 
+uint16_t checksum_pseudo(const uint8_t *addresses, size_t n, size_t len, uint8_t proto)
+{
+	return fold(sum_up(addresses, n, (uint32_t)len + proto));
+}
+
 bool checksum_complete(uint8_t *frame, size_t len)
 {
 	struct transport t;
-	uint32_t pseudo;
 	uint16_t check;
 	size_t place;
 	bool found = false;
@@ -115,8 +119,7 @@ bool checksum_complete(uint8_t *frame, size_t len)
 	place = found ? place_of(&t) : 0;
 	if (!place)
 		return false;
-	pseudo = sum_up(t.addresses, t.addresses_len, (uint32_t)t.len + t.proto);
-	if (get16(t.at + place) != fold(pseudo))
+	if (get16(t.at + place) != checksum_pseudo(t.addresses, t.addresses_len, t.len, t.proto))
 		return false;
 	/* The pseudo-header's sum is in its place already: the sum over all is the checksum's. */
 	check = (uint16_t)~fold(sum_up(t.at, t.len, 0));

@@ -18,4 +18,11 @@
  */
 bool checksum_complete(uint8_t *frame, size_t len);
 
+/*
+ * What a sender puts in a checksum's place that leaves it to its device: the sum over source and
+ * destination (N bytes, next to each other), the length LEN of what is behind the IP header, and
+ * the protocol.
+ */
+uint16_t checksum_pseudo(const uint8_t *addresses, size_t n, size_t len, uint8_t proto);
+
 #endif

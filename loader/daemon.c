@@ -402,6 +402,7 @@ struct daemon *daemon_free(struct daemon *d)
 	d->workers = workers_free(d->workers);
 	d->virt = virt_free(d->virt);
 	machine_notice_unwatch(d);
+	machine_virt_stop(d);
 	d->lease = lease_free(d->lease);
 	d->ends = ends_free(d->ends);
 	d->http = http_free(d->http);

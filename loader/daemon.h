@@ -69,6 +69,7 @@ struct daemon {
 	struct machine *machine_devices; /* by the MAC of the tap */
 	sd_event_source *notice_source;
 	struct machine_console *consoles; /* list, utlist */
+	struct held_request *held;	  /* list, utlist: until libvirt is settled */
 	size_t n_orphans;		  /* domains with our mark and no row */
 	bool machines_listed; /* since the connection came up, libvirt has told how they are */
 

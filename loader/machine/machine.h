@@ -16,6 +16,7 @@
 #ifndef SALLYPORT_LOADER_MACHINE_MACHINE_H
 #define SALLYPORT_LOADER_MACHINE_MACHINE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
@@ -50,6 +51,7 @@ enum machine_admission {
 	ADMISSION_ALL,	  /* memory and vCPUs: it runs, or may start */
 };
 
+struct request;
 struct waiter;
 
 struct parked_frame {
@@ -217,6 +219,16 @@ void machine_on_listed(struct machine *m, const struct virt_info *info);
 
 /* Connect, if that has not been done. 0 also where the connection has yet to come. */
 int machine_virt_start(struct daemon *d);
+
+/*
+ * Is there a connection, to do WHAT with? Where that is still being found out, REQUEST is held, and
+ * OP called with it and ARGS when it is known; where there is none it is answered. Both: false.
+ */
+bool machine_virt_ready(struct daemon *d, struct request *request, const json_t *args,
+			const char *what,
+			void (*op)(void *context, void *request, const json_t *args));
+/* Requests that are held are refused: the daemon stops. */
+void machine_virt_stop(struct daemon *d);
 /* Domains that carry our mark and are no machine of ours. */
 size_t machine_virt_orphans(const struct daemon *d);
 

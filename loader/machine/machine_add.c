@@ -327,19 +327,6 @@ static void fill_row(struct addition *a, const struct policy_args *p)
 	strcpy(a->spec.tap, MACHINE_TAP_PREFIX "0"); /* until the row has an id */
 }
 
-/* libvirt is reached for the first machine only: the caller asks again when it is. */
-static bool have_virt(struct daemon *d, struct request *request, const char *what)
-{
-	int r = machine_virt_start(d);
-
-	if (r == 0 && virt_is_up(d->virt))
-		return true;
-	request_fail(request, r < 0 ? r : -ENOTCONN, NULL, "%s: no connection to libvirt at %s%s%s",
-		     what, d->config->virt_uri,
-		     r < 0 ? ": " : " yet: ", r < 0 ? strerror(-r) : virt_trouble(d->virt));
-	return false;
-}
-
 void op_machine_add(void *context, void *request, const json_t *args)
 {
 	struct policy_args p = {
@@ -352,7 +339,8 @@ void op_machine_add(void *context, void *request, const json_t *args)
 	struct addition *a;
 	int r;
 
-	if (!have_virt(d, request, "machine-add") || !policy_take(request, args, &p))
+	if (!machine_virt_ready(d, request, args, "machine-add", op_machine_add) ||
+	    !policy_take(request, args, &p))
 		return;
 	a = calloc(1, sizeof(*a));
 	if (!a) {
@@ -460,7 +448,7 @@ void op_machine_remove(void *context, void *request, const json_t *args)
 	struct removal *x;
 	int r;
 
-	if (!m || !have_virt(d, request, "machine-remove"))
+	if (!m || !machine_virt_ready(d, request, args, "machine-remove", op_machine_remove))
 		return;
 	if (m->busy || m->removing ||
 	    (m->info.state != VIRT_OFF && m->info.state != VIRT_ABSENT &&

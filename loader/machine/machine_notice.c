@@ -14,6 +14,7 @@
 #include "lib/client.h"
 #include "log.h"
 #include "machine.h"
+#include "neighbor.h"
 #include "trace/trace.h"
 
 /* A frame that waited longer is of no use: its sender has given up, or sent it again. */
@@ -36,14 +37,31 @@ void machine_drop_parked(struct machine *m)
 		dataplane_machine_unpark(m->daemon->dp, m->member.dst.port);
 }
 
+/* LAST, of *LEN bytes: what was asked before; it need not be asked again. */
+static void introduce(const struct machine *m, const struct parked_frame *f,
+		      uint8_t last[NEIGHBOR_LEN], size_t *len)
+{
+	uint8_t question[NEIGHBOR_LEN];
+	size_t n = neighbor_question(f->data, f->len, question);
+
+	if (n == 0 || (n == *len && memcmp(question, last, n) == 0))
+		return;
+	memcpy(last, question, n);
+	*len = n;
+	dataplane_replay(m->daemon->dp, m->row.segment, question, n);
+}
+
 void machine_replay(struct machine *m)
 {
+	uint8_t question[NEIGHBOR_LEN];
 	struct daemon *d = m->daemon;
 	uint64_t now = client_now_us();
+	size_t asked = 0;
 
 	while (m->parked) {
 		struct parked_frame *f = m->parked;
 
+		introduce(m, f, question, &asked);
 		if (now - f->when_us < PARKED_FOR_US &&
 		    dataplane_replay(d->dp, m->row.segment, f->data, f->len) == 0)
 			m->n_replayed++;

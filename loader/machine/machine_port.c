@@ -229,8 +229,12 @@ void machine_port_set_rates(struct machine *m)
 static int begin_port(struct machine *m)
 {
 	struct daemon *d = m->daemon;
-	const struct sp_machine value = {
-		.generation = m->id, .watch = SP_WATCH_ADDRESS, .flags = port_flags(m)};
+	const struct sp_machine value = {.generation = m->id,
+					 .watch = SP_WATCH_ADDRESS |
+						  (presence_is_there(m->owner, client_now_us())
+							   ? SP_WATCH_TO | SP_WATCH_ANSWER
+							   : 0),
+					 .flags = port_flags(m)};
 	int r = dataplane_machine_begin(d->dp, m->member.dst.port, &value);
 
 	return r ?: set_rates(m);

@@ -2,8 +2,11 @@
 /* libvirt as a whole: its connection comes, goes, and tells of domains; which machine is that? */
 #include <errno.h>
 #include <string.h>
+#include <utlist.h>
 
+#include "control.h"
 #include "daemon.h"
+#include "lib/cleanup.h"
 #include "log.h"
 #include "machine.h"
 #include "monitor.h"
@@ -85,9 +88,52 @@ static void on_down(const char *why, void *arg)
 	machine_on_down(m);
 }
 
+/* --- requests that wait until it is known --- */
+
+struct held_request {
+	struct held_request *prev, *next;
+	struct request *request;
+	json_t *args;
+	void (*op)(void *context, void *request, const json_t *args);
+};
+
+static void begin_held(struct daemon *d, struct held_request *h)
+{
+	h->op(d, h->request, h->args);
+}
+
+static void refuse_held(struct daemon *d, struct held_request *h)
+{
+	request_fail(h->request, -ESHUTDOWN, NULL, "sallyportd stops");
+}
+
+static void let_go(struct daemon *d, void (*to)(struct daemon *, struct held_request *))
+{
+	struct held_request *held = TAKE_PTR(d->held), *h, *tmp;
+
+	DL_FOREACH_SAFE(held, h, tmp)
+	{
+		to(d, h);
+		json_decref(h->args);
+		free(h);
+	}
+}
+
+static void on_settled(void *arg)
+{
+	let_go(arg, begin_held);
+}
+
+void machine_virt_stop(struct daemon *d)
+{
+	let_go(d, refuse_held);
+}
+
+/* --- the start --- */
+
 int machine_virt_start(struct daemon *d)
 {
-	static const struct virt_callbacks callbacks = {on_up, on_down, on_event};
+	static const struct virt_callbacks callbacks = {on_up, on_down, on_event, on_settled};
 	const struct config *c = d->config;
 	const struct virt_options o = {.uri = c->virt_uri,
 				       .probe_kernel = c->probe_kernel,
@@ -95,6 +141,28 @@ int machine_virt_start(struct daemon *d)
 				       .keepalive_s = KEEPALIVE_S};
 
 	return d->virt ? 0 : virt_new(d->event, d->workers, &o, &callbacks, d, &d->virt);
+}
+
+bool machine_virt_ready(struct daemon *d, struct request *request, const json_t *args,
+			const char *what,
+			void (*op)(void *context, void *request, const json_t *args))
+{
+	int r = machine_virt_start(d);
+	struct held_request *h;
+
+	if (r == 0 && virt_is_up(d->virt) && virt_is_settled(d->virt))
+		return true;
+	h = r == 0 && !virt_is_settled(d->virt) ? calloc(1, sizeof(*h)) : NULL;
+	if (h) {
+		*h = (struct held_request){
+			.request = request, .args = json_incref((json_t *)args), .op = op};
+		DL_APPEND(d->held, h);
+	} else {
+		request_fail(request, r < 0 ? r : -ENOTCONN, NULL,
+			     "%s: no connection to libvirt at %s: %s", what, d->config->virt_uri,
+			     r < 0 ? strerror(-r) : virt_trouble(d->virt));
+	}
+	return false;
 }
 
 size_t machine_virt_orphans(const struct daemon *d)

@@ -27,6 +27,7 @@ static int ask(struct mysql_store *s, const char *text, const char *table, const
 
 	if (r < 0)
 		return r;
+	store_enter(&s->base); /* they are many: each has its own time */
 	sql_bind_chars(*ret, table);
 	if (name)
 		sql_bind_chars(*ret, name);

@@ -128,8 +128,8 @@ void mysql_store_free(struct store *base)
 			       s->tls_ca, s->tls_cert, s->tls_key,  s->password_credential};
 
 	init_thread();
+	mysql_drop(s, false); /* first: then no statement is closed by a packet of its own */
 	sql_forget(base);
-	mysql_drop(s, false);
 	watchdog_free(s->watchdog);
 	for (size_t i = 0; i < s->n_hosts; i++)
 		free(s->hosts[i].name);
@@ -375,16 +375,33 @@ static int set_session(struct mysql_store *s)
 	return r ?: set_if_known(s, "SET SESSION information_schema_stats_expiry = 0");
 }
 
-/* Of a cluster, does it belong to the part that may decide? May it be written to? */
+/* Does a node of a cluster belong to the part that may decide? Do the others write too? */
+static int check_cluster(struct mysql_store *s)
+{
+	char answer[2][64];
+	int r = ask(s, "SHOW STATUS LIKE 'wsrep_provider_name'", answer, 2);
+
+	if (r < 0)
+		return r;
+	s->base.cluster = answer[1][0];
+	if (!s->base.cluster) { /* MySQL's own */
+		r = ask(s, "SHOW VARIABLES LIKE 'group_replication_single_primary_mode'", answer,
+			2);
+		s->base.cluster = r == 0 && strcmp(answer[1], "OFF") == 0;
+		return r;
+	}
+	r = ask(s, "SHOW STATUS LIKE 'wsrep_ready'", answer, 2);
+	return r == 0 && strcmp(answer[1], "ON") != 0
+		       ? mysql_say(s, -ENOTCONN, "this node is not part of the primary component")
+		       : r;
+}
+
+/* May it be written to? ANY: it need not. */
 static int check_state(struct mysql_store *s, bool any)
 {
-	char ready[2][64], read_only[1][64];
-	int r = ask(s, "SHOW STATUS LIKE 'wsrep_provider_name'", ready, 2);
+	char read_only[1][64];
+	int r = check_cluster(s);
 
-	if (r == 0 && ready[1][0])
-		r = ask(s, "SHOW STATUS LIKE 'wsrep_ready'", ready, 2);
-	if (r == 0 && strcmp(ready[1], "OFF") == 0)
-		return mysql_say(s, -ENOTCONN, "this node is not part of the primary component");
 	r = r ?: ask(s, "SELECT @@global.read_only", read_only, 1);
 	if (r < 0)
 		return r;

@@ -21,6 +21,16 @@
 #define ID "id INT UNSIGNED NOT NULL AUTO_INCREMENT"
 #define LIMIT(name) name " INT UNSIGNED NOT NULL DEFAULT 0"
 
+/* An id is unique while its session lives: the column is NULL, and so no key, afterwards. */
+#define LIVE_VID                                                                                   \
+	("live_vid SMALLINT UNSIGNED GENERATED ALWAYS AS (IF(ended = 0 AND vid > 0, vid, NULL)) "  \
+	 "STORED")
+#define CASCADE(name, column, table)                                                               \
+	"CONSTRAINT " name " FOREIGN KEY (" column ") REFERENCES " table " (id) ON DELETE CASCADE"
+#define ONE_HOLDER                                                                                 \
+	("CONSTRAINT mac_one_holder CHECK ((user_id IS NOT NULL) = (session_id IS NOT NULL) + "    \
+	 "(workload_id IS NOT NULL) + (machine_id IS NOT NULL))")
+
 static const struct mysql_table tables[] = {
 	{"sallyport", PARTS("one TINYINT UNSIGNED NOT NULL", "version INT UNSIGNED NOT NULL",
 			    "uuid BINARY(16) NOT NULL", "PRIMARY KEY (one)",
@@ -66,9 +76,6 @@ static const struct mysql_table tables[] = {
 	       "CONSTRAINT machine_user FOREIGN KEY (user_id) REFERENCES user (user_id)",
 	       "CONSTRAINT machine_pinned CHECK (pinned IN (0, 1))",
 	       "CONSTRAINT machine_held CHECK (held IN (0, 1))")},
-	/* An id is unique while its session lives: a generated column is NULL, and so no key,
-	 * after.
-	 */
 	{"session",
 	 PARTS("id BIGINT NOT NULL AUTO_INCREMENT", "server_id INT UNSIGNED NOT NULL",
 	       "user_id INT UNSIGNED NOT NULL", "instance VARBINARY(31) NOT NULL",
@@ -76,32 +83,24 @@ static const struct mysql_table tables[] = {
 	       "trusted_port SMALLINT UNSIGNED NOT NULL", "time_unix BIGINT NOT NULL",
 	       "daemon_pid BIGINT NOT NULL", "vid SMALLINT UNSIGNED NOT NULL",
 	       "address_index INT UNSIGNED NOT NULL", "started BIGINT NOT NULL",
-	       "ended BIGINT NOT NULL DEFAULT 0",
-	       "live_vid SMALLINT UNSIGNED GENERATED ALWAYS AS "
-	       "(IF(ended = 0 AND vid > 0, vid, NULL)) STORED",
-	       "PRIMARY KEY (id)", "KEY session_live (user_id, ended)",
-	       "KEY session_ended (server_id, ended)",
+	       "ended BIGINT NOT NULL DEFAULT 0", LIVE_VID,
+	       "changes BIGINT UNSIGNED NOT NULL DEFAULT 0", "PRIMARY KEY (id)",
+	       "KEY session_live (user_id, ended)", "KEY session_ended (server_id, ended)",
 	       "UNIQUE KEY session_vid (server_id, instance, live_vid)",
 	       "CONSTRAINT session_server FOREIGN KEY (server_id) REFERENCES server (id)",
 	       "CONSTRAINT session_vid_range CHECK (vid <= 4094)")},
-	{"mac",
-	 PARTS("scope INT UNSIGNED NOT NULL", "mac_addr BINARY(6) NOT NULL", "user_id INT UNSIGNED",
-	       "session_id BIGINT", "workload_id INT UNSIGNED", "machine_id INT UNSIGNED",
-	       "holders INT UNSIGNED NOT NULL DEFAULT 1", "since BIGINT NOT NULL",
-	       "PRIMARY KEY (scope, mac_addr)", "KEY mac_user (user_id)",
-	       "KEY mac_session (session_id)", "KEY mac_workload (workload_id)",
-	       "KEY mac_machine (machine_id)",
-	       "CONSTRAINT mac_of_user FOREIGN KEY (user_id) REFERENCES user (user_id)",
-	       "CONSTRAINT mac_of_session FOREIGN KEY (session_id) REFERENCES session (id) "
-	       "ON DELETE CASCADE",
-	       "CONSTRAINT mac_of_workload FOREIGN KEY (workload_id) REFERENCES workload (id) "
-	       "ON DELETE CASCADE",
-	       "CONSTRAINT mac_of_machine FOREIGN KEY (machine_id) REFERENCES machine (id) "
-	       "ON DELETE CASCADE",
-	       "CONSTRAINT mac_shared CHECK (scope = 0 OR user_id IS NOT NULL)",
-	       "CONSTRAINT mac_held CHECK (holders > 0)",
-	       "CONSTRAINT mac_one_holder CHECK ((user_id IS NOT NULL) = "
-	       "(session_id IS NOT NULL) + (workload_id IS NOT NULL) + (machine_id IS NOT NULL))")},
+	{"mac", PARTS("scope INT UNSIGNED NOT NULL", "mac_addr BINARY(6) NOT NULL",
+		      "user_id INT UNSIGNED", "session_id BIGINT", "workload_id INT UNSIGNED",
+		      "machine_id INT UNSIGNED", "holders INT UNSIGNED NOT NULL DEFAULT 1",
+		      "since BIGINT NOT NULL", "PRIMARY KEY (scope, mac_addr)",
+		      "KEY mac_user (user_id)", "KEY mac_session (session_id)",
+		      "KEY mac_workload (workload_id)", "KEY mac_machine (machine_id)",
+		      "CONSTRAINT mac_of_user FOREIGN KEY (user_id) REFERENCES user (user_id)",
+		      CASCADE("mac_of_session", "session_id", "session"),
+		      CASCADE("mac_of_workload", "workload_id", "workload"),
+		      CASCADE("mac_of_machine", "machine_id", "machine"),
+		      "CONSTRAINT mac_shared CHECK (scope = 0 OR user_id IS NOT NULL)",
+		      "CONSTRAINT mac_held CHECK (holders > 0)", ONE_HOLDER)},
 	{"audit", PARTS("id BIGINT NOT NULL AUTO_INCREMENT", "time BIGINT NOT NULL",
 			"who VARBINARY(255) NOT NULL", "what VARBINARY(255) NOT NULL",
 			"object VARBINARY(255) NOT NULL", "detail BLOB", "PRIMARY KEY (id)")},

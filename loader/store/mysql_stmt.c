@@ -58,6 +58,10 @@ static int failed(struct mysql_store *s, struct sql *q, struct prepared *p)
 	char words[512];
 
 	snprintf(words, sizeof(words), "%s", mysql_stmt_error(p->stmt));
+	if (error == 0) { /* of a fetch the connection alone knows, in one of the libraries */
+		error = mysql_errno(s->my);
+		snprintf(words, sizeof(words), "%s", mysql_error(s->my));
+	}
 	if (mysql_error_is_transient(error))
 		forget(p);
 	return mysql_conclude(s, error, words, q->reads);
@@ -474,7 +478,6 @@ const struct sql_driver mysql_driver = {
 	.quote = '`',
 	.as_text = {"CAST(CONVERT(", " USING utf8mb4) AS BINARY)"},
 	.shared = true,
-	.locks_rows = true,
 	.prepare = prepare,
 	.run = run,
 	.next = next,

@@ -59,7 +59,6 @@ struct sql_driver {
 	const char *as_text[2]; /* before and behind an expression: its bytes in UTF-8 */
 	const char *self_check; /* a question that is answered by "ok", or what is wrong; or NULL */
 	bool shared;
-	bool locks_rows; /* writers run at once: what decides must be locked */
 	int (*prepare)(struct sql *q);
 	/* Run it from the start: 1 a row, 0 the end. */
 	int (*run)(struct sql *q);

@@ -46,6 +46,7 @@ static int move_in(struct store *s, const struct store_options *o, char **ret_er
 	int r = 0;
 
 	server_of(o, s->server);
+	store_enter(s);
 	if (!o->tool)
 		r = server_enter(s, s->server, o->path != NULL);
 	if (r < 0)
@@ -195,6 +196,7 @@ int store_user_set_disabled(struct store *s, const char *name, bool disabled)
 	store_enter(s);
 	if (s->mapping) /* which makes our row */
 		r = mapping_user_get(s, name, &u);
+	explicit_bzero(u.hash, sizeof(u.hash));
 	return r ?: user_set_disabled(s, name, disabled);
 }
 

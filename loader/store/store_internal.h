@@ -27,6 +27,9 @@ struct store {
 	uint64_t deadline_us; /* CLOCK_MONOTONIC; of the call that runs */
 	bool again;	      /* the last failure undid all: try once more */
 	bool in_transaction;
+	/* Other nodes commit what this one's locks do not hold off: what decides must be written.
+	 */
+	bool cluster;
 	char server[SP_SERVER_MAX];
 	int64_t server_id;	 /* 0: a tool */
 	struct mapping *mapping; /* NULL: users are ours */

@@ -145,27 +145,23 @@ static int contend(struct store *s, uint32_t scope, const uint8_t mac[6],
 	return r;
 }
 
-static int hold(struct store *s, uint32_t scope, const uint8_t mac[6], const struct mac_holder *h,
-		uint64_t *ret_from)
+/* Between two looks at it somebody let it go: the transaction begins anew. */
+static int let_go(struct store *s)
+{
+	s->again = true;
+	return sql_fail(s, -EBUSY, "the claim of the MAC address changes all the time");
+}
+
+int mac_hold(struct store *s, uint32_t scope, const uint8_t mac[6], const struct mac_holder *h)
 {
 	struct mac_holder held;
+	uint64_t from = 0;
 	int r = insert(s, scope, mac, h);
 
 	if (r != -EEXIST)
 		return r;
 	r = get_holder(s, scope, mac, &held);
-	if (r == -ENOENT) { /* it was let go between the two */
-		s->again = true;
-		return sql_fail(s, -EBUSY, "the claim of the MAC address changes all the time");
-	}
-	return r ?: contend(s, scope, mac, h, &held, ret_from);
-}
-
-int mac_hold(struct store *s, uint32_t scope, const uint8_t mac[6], const struct mac_holder *h)
-{
-	uint64_t from = 0;
-
-	return hold(s, scope, mac, h, &from);
+	return r == -ENOENT ? let_go(s) : r ?: contend(s, scope, mac, h, &held, &from);
 }
 
 int mac_unshare(struct store *s, const uint8_t mac[6])
@@ -201,8 +197,8 @@ struct claim {
 };
 
 /*
- * The usual case in one statement, and nothing to roll back: the session lives and nobody has the
- * MAC. The session's row is locked meanwhile: its end comes before or after.
+ * The usual case in one statement: the session lives and nobody has the MAC. The session's row is
+ * locked meanwhile: its end comes before or after.
  */
 static int claim_free(struct store *s, const struct claim *c)
 {
@@ -218,36 +214,66 @@ static int claim_free(struct store *s, const struct claim *c)
 	sql_bind_int(q, c->scope);
 	sql_bind_blob(q, c->mac, 6);
 	sql_bind_int(q, (int64_t)c->session);
-	r = sql_run(q);
+	r = sql_change(q);
+	return r == -ENOENT ? sql_fail(s, r, "the session is not live") : r;
+}
+
+/*
+ * On a cluster the session's row is written, as table_users.c has it of users: neither a lock nor
+ * a reference holds off what another node commits.
+ */
+static int take_session(struct store *s, uint64_t session)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r;
+
+	if (!s->cluster)
+		return 0;
+	r = sql_prepare(s, "UPDATE session SET changes = changes + 1 WHERE id = ? AND ended = 0",
+			&q);
 	if (r < 0)
 		return r;
-	return sql_changed(q) == 1 ? 0 : sql_fail(s, -ENOENT, "the session is not live");
+	sql_bind_int(q, (int64_t)session);
+	r = sql_change(q);
+	return r == -ENOENT ? sql_fail(s, r, "the session is not live") : r;
+}
+
+static int owner_of(struct store *s, uint64_t session, uint32_t *ret)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int64_t user = 0;
+	int r = sql_prepare(s, "SELECT user_id FROM session WHERE id = ?", &q);
+
+	if (r < 0)
+		return r;
+	sql_bind_int(q, (int64_t)session);
+	r = sql_number(q, 0, &user);
+	if (r == 0)
+		*ret = (uint32_t)user;
+	return r;
 }
 
 static int claim_body(struct store *s, void *arg)
 {
 	struct claim *c = arg;
-	struct mac_holder h = {.session = c->session};
-	_cleanup_sql_ struct sql *q = NULL;
-	int r = sql_prepare(s, "SELECT user_id FROM session WHERE id = ? AND ended = 0{lock}", &q);
+	struct mac_holder h = {.session = c->session}, held;
+	int r = take_session(s, c->session);
 
-	if (r < 0)
-		return r;
-	sql_bind_int(q, (int64_t)c->session);
-	r = sql_step(q);
-	if (r <= 0)
-		return r ?: sql_fail(s, -ENOENT, "the session is not live");
-	h.user_id = (uint32_t)sql_int(q, 1, UINT32_MAX);
-	r = sql_row(q, "session");
 	c->from = 0;
-	return r ?: hold(s, c->scope, c->mac, &h, &c->from);
+	r = r ?: claim_free(s, c);
+	if (r != -EEXIST)
+		return r;
+	r = owner_of(s, c->session, &h.user_id);
+	r = r ?: get_holder(s, c->scope, c->mac, &held);
+	return r == -ENOENT ? let_go(s) : r ?: contend(s, c->scope, c->mac, &h, &held, &c->from);
 }
 
 int mac_claim(struct store *s, uint32_t scope, const uint8_t mac[6], uint64_t session,
 	      uint64_t *ret_from)
 {
 	struct claim c = {.scope = scope, .mac = mac, .session = session};
-	int r = claim_free(s, &c);
+	/* One statement is enough of a transaction, where it is the only one. */
+	int r = s->cluster ? -EEXIST : claim_free(s, &c);
 
 	if (r == -EEXIST)
 		r = sql_transaction(s, claim_body, &c);

@@ -121,15 +121,15 @@ int user_update(struct store *s, const struct store_user *u)
 }
 
 /*
- * Where writers run at once the row is changed, not only locked: a cluster certifies what was
- * written, and of two transactions on two of its nodes it then lets one through.
+ * On a cluster the row is changed, not only locked: what was written is certified, and of two
+ * transactions on two nodes one is let through.
  */
 static int take_row(struct store *s, uint32_t id)
 {
 	_cleanup_sql_ struct sql *q = NULL;
 	int r;
 
-	if (!s->driver->locks_rows)
+	if (!s->cluster)
 		return 0;
 	r = sql_prepare(s, "UPDATE user SET changes = changes + 1 WHERE user_id = ?", &q);
 	if (r < 0)
@@ -145,7 +145,7 @@ int user_lock(struct store *s, uint32_t id)
 	bool disabled;
 	int r = take_row(s, id);
 
-	r = r ?: sql_prepare(s, "SELECT username, disabled FROM user WHERE user_id = ?", &q);
+	r = r ?: sql_prepare(s, "SELECT username, disabled FROM user WHERE user_id = ?{lock}", &q);
 	if (r < 0)
 		return r;
 	sql_bind_int(q, id);
@@ -185,6 +185,20 @@ static int drop_claims(struct store *s, uint32_t user_id)
 	return sql_run(q);
 }
 
+/* No session begins meanwhile. */
+static int hold_row(struct store *s, uint32_t user_id)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int64_t id = 0;
+	int r = take_row(s, user_id);
+
+	r = r ?: sql_prepare(s, "SELECT user_id FROM user WHERE user_id = ?{lock}", &q);
+	if (r < 0)
+		return r;
+	sql_bind_int(q, user_id);
+	return sql_number(q, 0, &id);
+}
+
 static int drop_row(struct store *s, uint32_t user_id)
 {
 	_cleanup_sql_ struct sql *q = NULL;
@@ -203,7 +217,7 @@ static int delete_body(struct store *s, void *arg)
 	int r = user_get(s, arg, &u);
 
 	explicit_bzero(u.hash, sizeof(u.hash));
-	r = r ?: take_row(s, u.id);
+	r = r ?: hold_row(s, u.id);
 	r = r ?: session_count_live(s, u.id, &live);
 	r = r ?: count_machines(s, u.id, &machines);
 	if (r < 0)

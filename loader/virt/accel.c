@@ -25,7 +25,7 @@ struct accel {
 	enum virt_accel kind;
 	char why[256];
 	unsigned int turn; /* grows with each connection: what comes late belongs to another */
-	bool probing;
+	bool asked, probing;
 	uint8_t uuid[SP_UUID_LEN];
 	struct virt_console *console;
 	sd_event_source *deadline;
@@ -61,6 +61,8 @@ static void decide(struct accel *a, enum virt_accel kind, const char *format, ..
 	va_start(ap, format);
 	vsnprintf(a->why, sizeof(a->why), format, ap);
 	va_end(ap);
+	a->asked = false;
+	virt_settle(a->virt);
 }
 
 /* --- the probe's console --- */
@@ -210,7 +212,8 @@ void accel_begin(struct virt *v)
 	/* Known before its first event comes. */
 	if (uuid_new(a->uuid) == 0)
 		memcpy(ask->uuid, a->uuid, sizeof(ask->uuid));
-	if (call_submit(v, LINE_SLOW, &ask->call) < 0)
+	a->asked = call_submit(v, LINE_SLOW, &ask->call) == 0;
+	if (!a->asked)
 		free(ask);
 }
 
@@ -219,8 +222,13 @@ void accel_lost(struct virt *v)
 	struct accel *a = v->accel;
 
 	a->turn++;
-	a->probing = false;
+	a->asked = a->probing = false;
 	sd_event_source_set_enabled(a->deadline, SD_EVENT_OFF);
+}
+
+bool accel_is_asked(const struct virt *v)
+{
+	return v->accel->asked;
 }
 
 bool accel_is_probe(const struct virt *v, const uint8_t uuid[SP_UUID_LEN])

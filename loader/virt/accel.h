@@ -14,6 +14,9 @@ void accel_begin(struct virt *v);
 /* It is gone, and the domain with it: the next one begins anew. */
 void accel_lost(struct virt *v);
 
+/* It is being found out. */
+bool accel_is_asked(const struct virt *v);
+
 /* Is that the domain that is booted for it? Nobody else need know of it. */
 bool accel_is_probe(const struct virt *v, const uint8_t uuid[SP_UUID_LEN]);
 

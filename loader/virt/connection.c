@@ -64,7 +64,9 @@ static void on_opened(struct virt *v)
 	v->trouble[0] = '\0';
 	memcpy(v->describe, l->describe, sizeof(v->describe));
 	accel_begin(v);
+	v->tried = true;
 	v->callbacks.up(v->arg);
+	virt_settle(v);
 }
 
 static const char *close_reason(const struct line *l)
@@ -153,8 +155,12 @@ static void close_line(struct virt *v, const char *why)
 	accel_lost(v);
 	consoles_lost(v);
 	retry_later(v);
-	if (was_up && !v->stopping)
+	if (v->stopping)
+		return;
+	v->tried = true;
+	if (was_up)
 		v->callbacks.down(v->trouble, v->arg);
+	virt_settle(v);
 }
 
 static int on_retry(sd_event_source *source, uint64_t us, void *arg)
@@ -196,6 +202,17 @@ static int on_pulse(sd_event_source *source, uint64_t us, void *arg)
 bool virt_is_up(const struct virt *v)
 {
 	return v->up;
+}
+
+bool virt_is_settled(const struct virt *v)
+{
+	return v->tried && !(v->up && accel_is_asked(v));
+}
+
+void virt_settle(struct virt *v)
+{
+	if (v->callbacks.settled && virt_is_settled(v))
+		v->callbacks.settled(v->arg);
 }
 
 const char *virt_trouble(const struct virt *v)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "virt/accel.h"
 #include "virt/domain_internal.h"
 #include "virt/info.h"
 
@@ -66,10 +67,20 @@ static void list_run(struct virt_call *c, virConnectPtr conn)
 		call_fail_with(c, -ENOTCONN, "the connection to libvirt was lost");
 }
 
+/* The domain that is booted to try KVM is nobody's. */
+static void drop_probe(struct list *l)
+{
+	for (int i = 0; i < l->n; i++) {
+		if (accel_is_probe(l->call.virt, l->domains[i].uuid))
+			l->domains[i--] = l->domains[--l->n];
+	}
+}
+
 static void list_finish(struct virt_call *c)
 {
 	struct list *l = (struct list *)c;
 
+	drop_probe(l);
 	if (c->error < 0)
 		l->done(NULL, -1, c->message, l->arg);
 	else

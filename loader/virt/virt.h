@@ -113,6 +113,8 @@ struct virt_callbacks {
 	/* It is gone; it is being tried again. WHY: libvirt's words. */
 	void (*down)(const char *why, void *arg);
 	void (*event)(const uint8_t uuid[SP_UUID_LEN], enum virt_event event, void *arg);
+	/* virt_is_settled() has come true, or is true for another reason now. May be NULL. */
+	void (*settled)(void *arg);
 };
 
 struct virt_options {
@@ -135,6 +137,9 @@ struct virt *virt_free(struct virt *v);
 void virt_shutdown(struct virt *v);
 
 bool virt_is_up(const struct virt *v);
+/* Nothing is being found out: there is a connection and its accelerator is known, or there is none.
+ */
+bool virt_is_settled(const struct virt *v);
 /* Why not; "" while it is. */
 const char *virt_trouble(const struct virt *v);
 /* "QEMU 7.2.22, libvirt 9.0.0"; "" before the first connection. */

@@ -86,6 +86,7 @@ struct virt {
 	uint64_t retry_us;
 	bool attached; /* libvirt's event loop is ours */
 	bool up, stopping;
+	bool tried;	   /* to connect, since the start */
 	unsigned int life; /* grows with each connection */
 	bool late;	   /* the line that opens has had its time */
 	char trouble[256];
@@ -95,6 +96,11 @@ struct virt {
 	struct virt_console *consoles;
 	struct accel *accel;
 };
+
+/* --- connection.c --- */
+
+/* Something was found out. */
+void virt_settle(struct virt *v);
 
 /* --- call.c: a job that calls libvirt --- */
 

@@ -17,6 +17,7 @@ from sally.lab import Lab  # noqa: E402
 from sally.town import settle  # noqa: E402
 
 ALICE, BOB = "alice", "bob"
+ROUNDS = 60
 
 
 class Storm:
@@ -75,9 +76,9 @@ def held(storm):
 def judge(storms, cluster):
     node = cluster.living()[0]
     sessions = {int(i): int(ended) for i, ended in node.sql("SELECT id, ended FROM session", "sallyport")}
-    macs = {int(m, 16) & 0xff: int(x) for m, x in
+    macs = {int(m[10:], 16): int(x) for m, x in
             node.sql("SELECT hex(mac_addr), session_id FROM mac WHERE scope = 0 AND session_id IS NOT NULL",
-                     "sallyport")}
+                     "sallyport") if m.startswith("0200000000")}
     calls = [(s, c) for s in storms for c in s.calls()]
     with case("no session that was acknowledged is lost, no end of one, and no id was given twice"):
         begun = [c[1] for s, c in calls if c[0] == "begin" and c[5] == 0]
@@ -129,6 +130,15 @@ def make(lab, cluster):
         for n in cluster.nodes:
             net.wait_for(lambda n=n: n.sql("SELECT version FROM sallyport", "sallyport") == [["3"]], 10,
                          f"the store at node {n.number}")
+
+
+def at_once(lab, cluster):
+    with case("at two nodes at the same instant: one MAC, one place, the end of a session; one gets it"):
+        a, b = (f"127.0.0.1:{n.port}" for n in cluster.nodes[:2])
+        out = net.run(f"{lab.build}/selftests/e2e/nodes", a, b, "sallyport", ROUNDS).stdout
+        same(out.split("\n")[:-1], [f"{what} {ROUNDS} 0" for what in ("claims", "ends", "quota")], "rounds, breaches")
+        same(cluster.nodes[2].sql("SELECT count(*) FROM mac m JOIN session x ON x.id = m.session_id WHERE "
+                                  "x.ended > 0", "sallyport"), [["0"]], "claims of sessions that have ended")
 
 
 def log_in(lab):
@@ -196,6 +206,7 @@ def galera():
     lab = Lab("vlan", daemon={"store": store_section(cluster)})
     net.ip("link", "set", "lo", "up")
     make(lab, cluster)
+    at_once(lab, cluster)
     log_in(lab)
     storms = [Storm(lab, cluster, name, first) for name, first in (("east", 0), ("west", 0), ("south", 1))]
     node_killed(lab, cluster, storms)

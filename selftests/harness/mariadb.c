@@ -88,10 +88,11 @@ static int guard(struct mariadb *m)
 
 int mariadb_new(struct mariadb *m)
 {
-	char data[96], log[64],
+	char data[96], tmp[96], log[64],
 		*argv[] = {(char *)"mariadb-install-db",
 			   (char *)"--no-defaults",
 			   data,
+			   tmp,
 			   (char *)"--auth-root-authentication-method=normal",
 			   (char *)"--skip-test-db",
 			   (char *)"--skip-name-resolve",
@@ -111,6 +112,7 @@ int mariadb_new(struct mariadb *m)
 	snprintf(m->socket, sizeof(m->socket), "%s/socket", m->dir);
 	snprintf(log, sizeof(log), "%s/log", m->dir);
 	format(data, sizeof(data), "--datadir=", m->data);
+	format(tmp, sizeof(tmp), "--tmpdir=", m->dir);
 	pid = spawn(argv, log, NULL);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
 		show_log(m);
@@ -160,12 +162,13 @@ static int wait_ready(struct mariadb *m, int fd)
 
 int mariadb_start(struct mariadb *m)
 {
-	char data[96], sock[96], pid[96], log[64], notify[64];
+	char data[96], sock[96], pid[96], tmp[96], log[64], notify[64];
 	char *argv[32] = {(char *)"mariadbd",
 			  (char *)"--no-defaults",
 			  data,
 			  sock,
 			  pid,
+			  tmp,
 			  (char *)"--skip-name-resolve",
 			  (char *)"--innodb-buffer-pool-size=16M",
 			  (char *)"--innodb-log-file-size=8M",
@@ -174,7 +177,7 @@ int mariadb_start(struct mariadb *m)
 			  (char *)"--key-buffer-size=64K"};
 	_cleanup_close_
 	int fd = -1;
-	size_t n = 11;
+	size_t n = 12;
 
 	if (geteuid() == 0)
 		argv[n++] = (char *)"--user=root";
@@ -185,6 +188,8 @@ int mariadb_start(struct mariadb *m)
 	format(data, sizeof(data), "--datadir=", m->data);
 	format(sock, sizeof(sock), "--socket=", m->socket);
 	snprintf(pid, sizeof(pid), "--pid-file=%s/pid", m->dir);
+	/* A server deletes the temporary tables that it finds at its start, another's too. */
+	format(tmp, sizeof(tmp), "--tmpdir=", m->dir);
 	snprintf(log, sizeof(log), "%s/log", m->dir);
 	snprintf(notify, sizeof(notify), "%s/notify", m->dir);
 	fd = listen_notify(notify);

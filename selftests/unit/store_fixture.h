@@ -114,6 +114,7 @@ static inline int teardown_mysql(void **state)
 	return 0;
 }
 
+/* With patience for others: what is tested is not who waits how long. */
 static inline struct store *open_as(const char *server)
 {
 	struct store_options o = fixture_options();
@@ -122,6 +123,7 @@ static inline struct store *open_as(const char *server)
 	struct store *s = NULL;
 
 	o.server = server;
+	o.timeout_ms = 20000;
 	if (store_open(&o, &s, &error) < 0)
 		fail_msg("%s", error);
 	return s;

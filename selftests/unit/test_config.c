@@ -256,7 +256,7 @@ static void test_other_store(void **state)
 		fprintf(f, "%s\n", line);
 	}
 	fclose(f);
-	assert_int_equal(n, 14);
+	assert_int_equal(n, 15);
 	if (config_parse("f", text, size, &c, stderr) < 0)
 		fail_msg("%s", text);
 	config_store_options(c, &o);

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "ctl/ctl.h"
+#include "loader/config.h"
 
 static char configs[2][128]; /* a file, and MariaDB */
 static char out[16384], err[4096];
@@ -229,13 +230,129 @@ static void test_not_there(void **state)
 	expect(RUN("store", "check", "-c", configs[1]), CTL_FAILED, err, "it has mistakes");
 }
 
+/* --- what the document has an operator do --- */
+
+/* The fenced blocks of KIND, one after the other. */
+static char *blocks_of(const char *kind)
+{
+	_cleanup_free_
+	char *text = calloc(1, 65536);
+	_cleanup_fclose_ FILE *f = fopen("docs/store.md", "re");
+	char *blocks = calloc(1, 65536), fence[16];
+
+	assert_non_null(f);
+	assert_true(fread(text, 1, 65535, f) > 1000);
+	snprintf(fence, sizeof(fence), "\n```%s\n", kind);
+	for (char *s = text, *end; (s = strstr(s, fence)); s = end) {
+		s += strlen(fence);
+		end = strstr(s, "\n```");
+		assert_non_null(end);
+		strncat(blocks, s, (size_t)(end - s));
+		strcat(blocks, "\n");
+	}
+	assert_true(strlen(blocks) > 100);
+	return blocks;
+}
+
+/* The document's account, on our socket, where there is no TLS that REQUIRE SSL could ask for. */
+static void write_account(const char *user, const char *password)
+{
+	char section[600], file[160];
+	FILE *f;
+
+	snprintf(file, sizeof(file), "%s/%s", fixture_server.dir, user);
+	f = fopen(file, "we");
+	fprintf(f, "%s\n", password);
+	fclose(f);
+	snprintf(section, sizeof(section),
+		 "type = mysql\nsocket = %s\nuser = %s\ndatabase = sallyport\npassword-file = "
+		 "%s\nuser-table = portal.people\nuser-name-column = login\nuser-password-column = "
+		 "pw\nuser-disabled-column = locked",
+		 fixture_server.socket, user, file);
+	write_config(configs[1], section);
+}
+
+static void test_document(void **state)
+{
+	_cleanup_free_
+	char *sql = blocks_of("sql");
+	char *required;
+
+	mariadb_sql(
+		&fixture_server, NULL,
+		"CREATE OR REPLACE DATABASE portal; CREATE TABLE portal.people (login VARCHAR(63), "
+		"pw VARCHAR(200), locked INT, email TEXT); INSERT INTO portal.people (login, pw) "
+		"VALUES ('alice', 'h')");
+	while ((required = strstr(sql, " REQUIRE SSL")))
+		memset(required, ' ', strlen(" REQUIRE SSL"));
+	mariadb_sql(&fixture_server, NULL, sql);
+	write_account("sallyport_admin", "second secret");
+	expect(RUN("store", "init", "-c", configs[1]), CTL_OK, out, "made: MariaDB");
+	write_account("sallyport", "first secret");
+	expect(RUN("store", "check", "-c", configs[1]), CTL_OK, out, "in order");
+	expect(RUN("store", "init", "-c", configs[1]), CTL_FAILED, err, "there is a store");
+	/* What the daemon does with its rights: all of it, but no tables. */
+	{
+		char file[160];
+		struct store_options o = {.timeout_ms = 5000,
+					  .server = "vpn1",
+					  .mysql = {.socket = fixture_server.socket,
+						    .user = "sallyport",
+						    .database = "sallyport"},
+					  .mapping = {.table = "portal.people",
+						      .name = "login",
+						      .password = "pw",
+						      .disabled = "locked"}};
+		struct store *s = NULL;
+		struct store_session x;
+		struct store_user u;
+		uint64_t from;
+
+		snprintf(file, sizeof(file), "%s/sallyport", fixture_server.dir);
+		o.mysql.password_file = file;
+		assert_int_equal(store_open(&o, &s, NULL), 0);
+		assert_int_equal(store_user_get(s, "alice", &u), 0);
+		x = a_session(&u, 2);
+		assert_int_equal(store_session_begin(s, &x, 9), 0);
+		assert_int_equal(store_mac_claim(s, 0, (uint8_t[6]){2}, x.id, &from), 0);
+		assert_int_equal(store_try(s), 0);
+		assert_int_equal(store_session_end(s, x.id, 5), 0);
+		store_close(s);
+	}
+	mariadb_sql(&fixture_server, NULL, "DROP DATABASE sallyport; DROP DATABASE portal");
+}
+
+/* Its configurations are ones that the daemon takes. */
+static void test_document_config(void **state)
+{
+	_cleanup_free_
+	char *ini = blocks_of("ini");
+	char *again = strstr(ini, "[store]");
+	struct config *c = NULL;
+
+	assert_non_null(again);
+	again = strstr(again + 1, "[store]");
+	assert_non_null(again); /* two blocks: together they are one section */
+	memset(again, ' ', strlen("[store]"));
+	strcat(ini, "[instance a]\nconfig = /x\n");
+	if (config_parse("docs/store.md", ini, strlen(ini), &c, stderr) < 0)
+		fail_msg("%s", ini);
+	assert_true(c->store_mysql && c->store_tls);
+	config_free(c);
+}
+
 #define TEST_BOTH(f) cmocka_unit_test_setup_teardown(f, setup_both, teardown_both)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST_BOTH(test_init), TEST_BOTH(test_old_file),	 TEST_BOTH(test_check),
-		TEST_BOTH(test_copy), TEST_BOTH(test_not_there),
+		TEST_BOTH(test_init),
+		TEST_BOTH(test_old_file),
+		TEST_BOTH(test_check),
+		TEST_BOTH(test_copy),
+		TEST_BOTH(test_not_there),
+		TEST_BOTH(test_document),
+		cmocka_unit_test(test_document_config),
 	};
 
 	return cmocka_run_group_tests_name("store command", tests, start_mysql, stop_mysql);

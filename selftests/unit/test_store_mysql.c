@@ -398,7 +398,7 @@ static void test_trickle(void **state)
 /* A lock that somebody holds is waited for until shortly before the deadline, not for ever. */
 static void test_locked(void **state)
 {
-	_cleanup_(store_closep) struct store *s = open_with(3500, fixture_server.socket);
+	_cleanup_(store_closep) struct store *s = open_with(2500, fixture_server.socket);
 	MYSQL *other = mysql_init(NULL);
 	struct store_user u;
 	double t;
@@ -410,7 +410,7 @@ static void test_locked(void **state)
 	assert_int_equal(mysql_query(other, "UPDATE user SET disabled = 1"), 0);
 	t = now();
 	assert_int_equal(store_user_set_disabled(s, "a", true), -EBUSY);
-	assert_true(now() - t < 3.5);
+	assert_true(now() - t < 2.5);
 	assert_non_null(strstr(store_error(s), "Lock wait timeout"));
 	assert_int_equal(store_user_get(s, "a", &u), 0); /* who only looks does not wait */
 	assert_false(u.disabled);

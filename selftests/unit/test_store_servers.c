@@ -397,8 +397,9 @@ static void race_for(unsigned int rounds)
 			fail_msg("round %u: %d and %d", i, a, b);
 		wins[a != 0]++;
 	}
-	/* Had one always been first, they would not have met. */
-	assert_true(wins[0] > 0 && wins[1] > 0);
+	/* Had one always been first, they would not have met; in a file whoever waits may always
+	 * lose. */
+	assert_true(!fixture_is_mysql || (wins[0] > 0 && wins[1] > 0));
 	assert_int_equal(foreign_number("SELECT count(*) FROM mac"), rounds);
 }
 

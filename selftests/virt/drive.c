@@ -3,7 +3,7 @@
  * loader/virt/ on an event loop of its own, driven by a script: one JSON object a line, in and out.
  *   drive URI PROBE-KERNEL ACCEL KEEPALIVE-S SLOW-THREADS SWIFT-THREADS
  * In:  {"id":1,"op":"do","uuid":"...","verb":"start"}     and the ops below
- * Out: {"id":1,"error":0,...}   {"up":true}   {"down":"why"}   {"event":"started","uuid":"..."}
+ * Out: {"id":1,"error":0,...}   {"up":true}   {"down":"why"}   {"settled":true,...}   {"event":"started","uuid":"..."}
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -420,6 +420,13 @@ static void on_down(const char *why, void *arg)
 	say(json_pack("{s:s}", "down", why));
 }
 
+static void on_settled(void *arg)
+{
+	struct drive *d = arg;
+
+	say(json_pack("{s:b, s:b}", "settled", 1, "up", virt_is_up(d->virt)));
+}
+
 static void on_event(const uint8_t uuid[SP_UUID_LEN], enum virt_event event, void *arg)
 {
 	char text[37];
@@ -461,7 +468,7 @@ static int run(struct drive *d)
 
 int main(int argc, char **argv)
 {
-	const struct virt_callbacks callbacks = {on_up, on_down, on_event};
+	const struct virt_callbacks callbacks = {on_up, on_down, on_event, on_settled};
 	struct workers_config config = {};
 	struct virt_options options = {};
 	struct drive *d = calloc(1, sizeof(*d));

@@ -94,7 +94,7 @@ class Drive:
         return self._until(look, timeout, lambda: f"{what} {want}; heard: {self.heard[since:]}")
 
     def up(self, since=0, timeout=30):
-        return self.wait("up", since, timeout, up=True)
+        return self.wait("up", since, timeout, up=True, settled=None)
 
     def down(self, since=0, timeout=60):
         return self.wait("down", since, timeout)

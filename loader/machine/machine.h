@@ -74,7 +74,7 @@ struct machine {
 	struct virt_info info;
 	bool looked;	/* since the connection came up */
 	bool need_look; /* something happened to it */
-	bool foreign;	/* and it may have been somebody else's hand */
+	bool foreign;	/* it is being paused, and not by us */
 	uint64_t up_us; /* last started or resumed; 0: not since we know it */
 
 	/* What it shall be. */
@@ -91,7 +91,6 @@ struct machine {
 	bool busy, aborting;
 	enum virt_verb verb;
 	uint64_t call_us;     /* when it was made */
-	uint64_t called_us;   /* when the last one ended: its events come about then */
 	uint64_t shutdown_us; /* when its guest was last asked to shut down; 0: never */
 	struct decide_stop stop;
 
@@ -100,8 +99,7 @@ struct machine {
 	unsigned int failures;	    /* in a row */
 	enum virt_verb failed_verb; /* what is not tried again before */
 	uint64_t retry_us;	    /* then */
-	bool last_failed;	    /* the last call, whatever it was */
-	bool crashed;		    /* while a call was on its way */
+	bool alive;		    /* its guest was seen to run since it crashed */
 
 	/* Resources. */
 	enum machine_admission admission;
@@ -187,6 +185,12 @@ void machine_store_want(const struct machine *m);
 static inline bool machine_wakes(enum virt_verb verb)
 {
 	return verb == VIRT_START || verb == VIRT_RESUME;
+}
+
+/* Where one of them fails, the other had better wait as well. */
+static inline bool machine_is_like(enum virt_verb a, enum virt_verb b)
+{
+	return a == b || (machine_wakes(a) && machine_wakes(b));
 }
 
 /* In the trace of the login that came last. */

@@ -17,7 +17,6 @@
 #define US 1000000ULL
 #define RETRY_LAST_US (300 * US)
 #define STABLE_US (60 * US) /* up that long, what failed before is forgotten */
-#define OURS_US (2 * US)    /* events of a call of ours come within */
 
 void machine_set_text(char **field, const char *text)
 {
@@ -113,10 +112,12 @@ static bool is_io_error(const struct virt_info *info)
 /* It sleeps, and not because we wanted it to: somebody else's hand, or its host's disk. */
 static void notice_pause(struct machine *m, const struct virt_info *before)
 {
-	if (is_io_error(&m->info) && !is_io_error(before))
+	if (m->info.state != VIRT_PAUSED)
+		return;
+	if (m->info.io_error && (!is_io_error(before) || machine_wakes(m->verb)))
 		machine_fail(m, VIRT_RESUME,
 			     "paused by an error of its host's disk, which may be full");
-	else if (m->foreign && m->info.state == VIRT_PAUSED && !m->info.io_error)
+	else if (m->foreign && !m->info.io_error)
 		leave_alone(m, "paused by another of libvirt's users");
 	m->foreign = false;
 }
@@ -140,8 +141,12 @@ static void take_info(struct machine *m, const struct virt_info *info)
 	if (info->state == VIRT_OFF && before.state != VIRT_OFF)
 		went_down(m);
 	notice_pause(m, &before);
-	if (m->want <= LEVEL_SHRINK && info->state == VIRT_RUNNING)
-		machine_set_text(&m->trouble, NULL); /* somebody else has mended it */
+	if (info->state == VIRT_RUNNING) {
+		m->alive = true;
+		m->let_be = false;
+		if (m->want <= LEVEL_SHRINK)
+			machine_set_text(&m->trouble, NULL); /* somebody else has mended it */
+	}
 	machine_account(m);
 	remember(m);
 	log_change(m, before.state, client_now_us() - m->call_us);
@@ -153,6 +158,7 @@ static void came_up(struct machine *m, enum virt_state before)
 {
 	m->up_us = client_now_us();
 	m->shutdown_us = 0;
+	m->foreign = false;
 	machine_mark(m, TRACE_DOMAIN_UP);
 	/* What was saved or paused is awake at once; what boots is when it is heard of. */
 	m->spoke = before != VIRT_OFF;
@@ -160,10 +166,13 @@ static void came_up(struct machine *m, enum virt_state before)
 		dataplane_machine_watch(m->daemon->dp, m->member.dst.port, SP_WATCH_FROM);
 }
 
-/* M2: what a verb that succeeded means for the port. One that comes up has yet to stay so. */
+/*
+ * M2: what a verb that succeeded means for the port. What was tried in vain before works now; but
+ * one that comes up has yet to stay so.
+ */
 static void succeeded(struct machine *m, enum virt_state before)
 {
-	if (m->verb != VIRT_LOOK) {
+	if (machine_is_like(m->failed_verb, m->verb)) {
 		machine_set_text(&m->trouble, NULL);
 		m->failures = machine_wakes(m->verb) ? m->failures : 0;
 		m->retry_us = 0;
@@ -174,28 +183,32 @@ static void succeeded(struct machine *m, enum virt_state before)
 		went_down(m);
 }
 
-static const char crashed[] = "its guest or its process crashed";
+static void crashed(struct machine *m)
+{
+	m->alive = false;
+	machine_forget_failures(m);
+	machine_fail(m, VIRT_START, "its guest or its process crashed");
+}
 
 static void judge(struct machine *m, const struct virt_result *result)
 {
+	enum virt_state is = result->info.state;
 	int r = result->error;
 
-	m->last_failed = r < 0 && r != -EALREADY && r != -ENOTCONN && r != -ECANCELED;
 	if (r == 0 || r == -EALREADY)
 		succeeded(m, m->info.state);
 	else if (r == -ENOTCONN)
 		m->retry_us = 0; /* asked again when the connection is back */
-	else if (m->last_failed)
+	else if (r != -ECANCELED)
 		machine_fail(m, m->verb, result->message);
-	if (m->crashed && !m->last_failed)
-		machine_fail(m, VIRT_START, crashed);
-	m->crashed = false;
+	/* Before that was told: its event, if there was one, has come too early. */
+	if (r == 0 && machine_wakes(m->verb) && (is == VIRT_OFF || is == VIRT_CRASHED))
+		crashed(m);
 }
 
 bool machine_end_call(struct machine *m)
 {
 	m->busy = m->aborting = false;
-	m->called_us = client_now_us();
 	if (!m->gone)
 		return true;
 	if (m->tap == TAP_NONE)
@@ -249,14 +262,13 @@ void machine_tap_failed(struct machine *m, int r)
 static bool is_expected(enum virt_verb verb, enum virt_event event)
 {
 	switch (verb) {
-	case VIRT_START: /* what was saved comes up paused */
-		return event == VIRT_EV_STARTED || event == VIRT_EV_RESUMED ||
-		       event == VIRT_EV_SUSPENDED;
+	case VIRT_START:
+		return event == VIRT_EV_STARTED || event == VIRT_EV_RESUMED;
 	case VIRT_RESUME:
 		return event == VIRT_EV_RESUMED;
 	case VIRT_SUSPEND:
 		return event == VIRT_EV_SUSPENDED;
-	case VIRT_SAVE:
+	case VIRT_SAVE: /* one that fails, too */
 		return event == VIRT_EV_SUSPENDED || event == VIRT_EV_STOPPED ||
 		       event == VIRT_EV_RESUMED;
 	case VIRT_DESTROY:
@@ -266,41 +278,46 @@ static bool is_expected(enum virt_verb verb, enum virt_event event)
 	}
 }
 
-/* A start that failed is told by its call; libvirt's event of it can come later. */
-static void on_crash(struct machine *m, bool ours)
+/*
+ * Whose hand was it? What comes with a call of ours comes before its result, or so shortly after
+ * that it changes nothing that is known of the machine any more.
+ */
+static bool is_foreign(const struct machine *m, enum virt_event event)
 {
-	if (m->busy) {
-		m->crashed = true;
-		return;
-	}
-	if (ours && m->last_failed)
-		return;
-	machine_forget_failures(m);
-	machine_fail(m, VIRT_START, crashed);
+	uint64_t patience = m->daemon->config->stop_timeout_s * US + STABLE_US;
+	bool running = m->info.state == VIRT_RUNNING, paused = m->info.state == VIRT_PAUSED;
+
+	if (m->busy && m->verb != VIRT_LOOK)
+		return false;
+	/* Asked to shut down a while ago, a guest that does is doing as we said. */
+	if (event != VIRT_EV_SUSPENDED && m->shutdown_us &&
+	    client_now_us() < m->shutdown_us + patience)
+		return false;
+	return running || (paused && event != VIRT_EV_SUSPENDED);
 }
 
 void machine_on_event(struct machine *m, enum virt_event event)
 {
-	uint64_t now = client_now_us(),
-		 patience = m->daemon->config->stop_timeout_s * US + STABLE_US;
-	bool ours = m->busy || now < m->called_us + OURS_US;
-	/* We asked for it, some time ago: that is no wish of the guest's. */
-	bool asked = m->shutdown_us && now < m->shutdown_us + patience;
+	bool foreign = is_foreign(m, event);
 
 	switch (event) {
 	case VIRT_EV_SHUTDOWN:
-		if (!asked)
+		if (foreign)
 			leave_alone(m, "its guest powered itself off");
 		break;
 	case VIRT_EV_STOPPED:
-		if (!ours && !asked && !m->let_be)
+		if (foreign && !m->let_be)
 			leave_alone(m, "stopped by another of libvirt's users");
 		break;
 	case VIRT_EV_SUSPENDED:
-		m->foreign = !ours;
+		m->foreign = foreign;
 		break;
-	case VIRT_EV_CRASHED:
-		on_crash(m, ours);
+	case VIRT_EV_RESUMED:
+		m->foreign = false;
+		break;
+	case VIRT_EV_CRASHED: /* of a start that fails its call tells */
+		if (m->alive)
+			crashed(m);
 		break;
 	case VIRT_EV_DEFINED:
 		m->described = false;
@@ -309,7 +326,7 @@ void machine_on_event(struct machine *m, enum virt_event event)
 		break;
 	}
 	if (m->busy && is_expected(m->verb, event))
-		return;
+		return; /* the call ends with a look */
 	m->need_look = true;
 	machine_advance(m);
 }

@@ -248,12 +248,6 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* What did not work is tried again with patience; something else is another matter. */
-static bool is_like(enum virt_verb failed, enum virt_verb verb)
-{
-	return failed == verb || (machine_wakes(failed) && machine_wakes(verb));
-}
-
 static void step(struct machine *m, uint64_t now, uint64_t *next)
 {
 	uint64_t verb_next;
@@ -272,11 +266,14 @@ static void step(struct machine *m, uint64_t now, uint64_t *next)
 	*next = sooner(*next, verb_next);
 	if (verb < 0 || !machine_wakes((enum virt_verb)verb))
 		admission_withdraw(m);
+	if (verb < 0 && m->want != LEVEL_KEEP && m->info.state != VIRT_ABSENT)
+		machine_set_text(&m->trouble, NULL); /* it is as it shall be */
 	if (m->busy || verb < 0 || !m->daemon->virt || !virt_is_up(m->daemon->virt))
 		return;
 	if (machine_wakes((enum virt_verb)verb) && !m->daemon->machines_listed)
 		return; /* it is looked at again then */
-	if (now < m->retry_us && is_like(m->failed_verb, (enum virt_verb)verb)) {
+	/* What did not work is tried again with patience; something else is another matter. */
+	if (now < m->retry_us && machine_is_like(m->failed_verb, (enum virt_verb)verb)) {
 		*next = sooner(*next, m->retry_us);
 		return;
 	}

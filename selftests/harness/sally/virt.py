@@ -226,7 +226,7 @@ class Libvirt:
     def report(self):
         tap.say("--- libvirtd")
         tap.say("\n".join(self.log.tail(15)))
-        keep = f"{ROOT}/build/e2e-logs/libvirt-{self.name}"
+        keep = f"{ROOT}/build/e2e-logs/{os.path.basename(sys.argv[0])}-libvirt-{self.name}"
         shutil.rmtree(keep, ignore_errors=True)
         with contextlib.suppress(OSError, shutil.Error):
             shutil.copytree(f"{self.dir}/log", keep)

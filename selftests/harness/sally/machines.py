@@ -19,6 +19,7 @@ from .lab import Lab
 from .virt import BOOT, GUEST, Libvirt, guest_files, http_get
 
 MEMORY = 128  # MiB: the kernel is not compressed
+UP = ("running", "shrunk", "paused", "starting", "resuming", "pausing", "saving", "stopping")
 QUICK = {"grace": "1s", "min-up": "0", "stop-timeout": "15s"}
 
 
@@ -75,6 +76,19 @@ class Machine:
     def policy(self, **options):
         args = [x for k, v in options.items() for x in (f"--{k.replace('_', '-')}", v)]
         return self.lab.sallyport("machine", "policy", self.user, self.short, *args)
+
+
+def consistent(lab, what):
+    """As sallyport says, so it is: each machine that is up has one process and one tap, and nothing else is there."""
+    def look():
+        up = {m["domain"] for m in lab.ask("machine-list")["items"] if m["state"] in UP}
+        taps = {f"spm{m['id']}" for m in lab.ask("machine-list")["items"] if m["state"] in UP}
+        found = (lab.qemus(), lab.active(), lab.taps(), lab.ask("status")["libvirt"]["orphans"])
+        lab.found = f"up {up}, found {found}"
+        return found[0].keys() == up == found[1] and found[2] == taps and found[3] == 0 and \
+            all(len(pids) == 1 for pids in found[0].values())
+
+    net.wait_for(look, 30, lambda: f"one process and one tap for what is up, {what}: {lab.found}", 0.1)
 
 
 class Watch:

@@ -6,6 +6,7 @@ the bad one, that everybody has seen. Frames keep their order on the way, so wha
 arrive has arrived; and a sniffer that is deaf fails the test instead of passing it.
 """
 
+import errno
 import select
 import time
 
@@ -32,17 +33,24 @@ class Sniffers:
         for s in self.sockets:
             s.close()
 
+    def _take(self, s, name):
+        """All that is in the queue of S."""
+        while True:
+            try:
+                data, peer = s.recvfrom(65536)
+            except BlockingIOError:
+                return
+            except OSError as e:
+                if e.errno != errno.ENETDOWN:
+                    raise
+                continue  # a device that has gone down says so once, before what it had received
+            if (peer[2] == PACKET_OUTGOING) == (name in self.leaving):
+                self.seen[name].append(data)
+
     def collect(self, timeout=0.0):
         ready, _, _ = select.select(list(self.sockets), [], [], timeout)
         for s in ready:
-            name = self.sockets[s]
-            try:
-                while True:
-                    data, peer = s.recvfrom(65536)
-                    if (peer[2] == PACKET_OUTGOING) == (name in self.leaving):
-                        self.seen[name].append(data)
-            except BlockingIOError:
-                continue
+            self._take(s, self.sockets[s])
         return bool(ready)
 
     def who(self, token):

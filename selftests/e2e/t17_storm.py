@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is left after a storm? Twenty users, all of the same addresses and twelve of them with a machine,
+"""What is left after a storm? Twenty users, all of the same addresses eight of them with a machine,
 connect and disconnect ten times as fast as they can, some of them without a word. Afterwards each
 machine is where its policy says, nothing is left over, and nobody has ever had a frame of another's."""
 
@@ -17,7 +17,7 @@ from sally import case, check, frames, main, net, same, say  # noqa: E402
 from sally.machines import MachineLab, consistent  # noqa: E402
 from sally.sniff import Sniffers  # noqa: E402
 
-USERS, MACHINES, ROUNDS = 20, 12, 10
+USERS, MACHINES, ROUNDS = 20, 8, 10
 WEB = "10.50.0.101"
 # How it is left, and where that ends.
 LADDERS = (("pause", "paused"), ("save", "saved"), ("pause 1s then save", "saved"), ("pause 1s then stop", "off"))
@@ -65,7 +65,7 @@ class Member:
         """Until it has all that is its own."""
         self.come()
         if self.machine:
-            net.wait_for(lambda: self.ask(1), 180, lambda: f"the page of {self.machine.show()}")
+            net.wait_for(lambda: self.ask(1), 300, lambda: f"the page of {self.machine.show()}")
 
     def leave(self):
         self.client.stop()
@@ -107,7 +107,7 @@ def whose(members, sniffers):
         same(m.wrong, [], f"pages that {m.name} should not have had")
 
 
-def everybody(members, what, timeout=300):
+def everybody(members, what, timeout=400):
     """WHAT of each at once; the first failure is told."""
     with concurrent.futures.ThreadPoolExecutor(len(members)) as pool:
         for job in [pool.submit(what, m) for m in members]:

@@ -133,12 +133,10 @@ def position(events, stage, machine=None):
 def first_login(lab):
     m = lab.machines
     with case("policy connect: machines start when the password was right, while the tunnel comes up"):
-        for c in lab.clients.values():
-            if c.name != "phone":
-                c.start()
-        for c in lab.clients.values():
-            if c.name != "phone":
-                c.wait(60)
+        for user in NUMBERS:
+            lab.clients[user].start()
+        for user in NUMBERS:
+            lab.clients[user].wait(60)
         for user in NUMBERS:
             m[f"{user}/web"].wait("running")
             seen = trace_of(lab, user)
@@ -314,6 +312,25 @@ def coming_back(lab, w):
         check(4.9 < took < 15, f"it was up for {took:.1f} s")
 
 
+def another_device(lab, w):
+    m, carol, other = lab.machines["carol/web"], lab.clients["carol"], lab.clients["other"]
+    with case("it was saved while its user changed devices: it is told, and sends nothing to the old one"):
+        m.policy(grace="0s", stop="save", min_up="0s")
+        carol.connect(60)
+        m.wait_page(carol)
+        mark = w.mark()
+        carol.stop()
+        w.wait(m, "saved", since=mark)
+        before = lab.reasons()["dst-unknown"]
+        other.connect(60)
+        m.wait_page(other)
+        table = net.run("ip", "-br", "addr", "show", "dev", other.dev, ns=other.ns).stdout
+        check("10.50.0.30/" in table, f"it is not at the old one's address: {table}")
+        same(lab.reasons()["dst-unknown"], before, "frames to a MAC that is gone")
+        other.stop()
+        m.policy(grace="1s", stop="pause")
+
+
 class Syns:
     """How many connection requests leave a client."""
 
@@ -474,6 +491,7 @@ def machines(mode):
         lab.user(user, f"10.50.0.{n}/24", f"fd50::{n}/64")
         lab.client(user, user, f"02:00:00:00:00:{n:02x}")
     lab.client("phone", "alice", "02:00:00:00:00:0b")
+    lab.client("other", "carol", "02:00:00:00:00:1f")
     add_all(lab)
     first_login(lab)
     boot_the_rest(lab)
@@ -482,6 +500,7 @@ def machines(mode):
     with lab.watch() as w:
         leaving(lab, w)
         coming_back(lab, w)
+        another_device(lab, w)
         idle(lab, w)
         by_hand(lab, w)
         queue(lab, w)

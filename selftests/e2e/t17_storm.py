@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is left after a storm? Twenty users, all of the same addresses eight of them with a machine,
+"""What is left after a storm? Twenty users, all of the same addresses and eight of them with a machine,
 connect and disconnect ten times as fast as they can, some of them without a word. Afterwards each
 machine is where its policy says, nothing is left over, and nobody has ever had a frame of another's."""
 

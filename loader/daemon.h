@@ -71,6 +71,7 @@ struct daemon {
 	struct machine_console *consoles; /* list, utlist */
 	struct held_request *held;	  /* list, utlist: until libvirt is settled */
 	size_t n_orphans;		  /* domains with our mark and no row */
+	bool machines_listed; /* since the connection came up, libvirt has told how they are */
 
 	/*
 	 * At start, while what is pinned is taken over: a flood list is written when all of its

@@ -101,6 +101,7 @@ static void on_made(const struct virt_made *made, void *arg)
 		return;
 	}
 	m->queues = made->queues;
+	m->described = true;
 	presence_set_limits(a->daemon, &a->user);
 	daemon_audit(a->daemon, request_uid(a->request), "machine-add", machine_label(m, label),
 		     a->row.domain);

@@ -73,9 +73,11 @@ static const char *reason(const struct machine *m)
 		       "again";
 	if (m->info.io_error)
 		return "paused by an error of its host's disk: mend that, then start it";
+	if (m->cut_off)
+		return "its tap was deleted: stop it and start it to have it reached again";
 	if (m->let_be)
 		return m->let_be_why;
-	if (m->info.state == VIRT_UNKNOWN && m->daemon->virt)
+	if (m->info.state == VIRT_UNKNOWN && m->daemon->virt && !virt_is_up(m->daemon->virt))
 		return virt_trouble(m->daemon->virt);
 	return NULL;
 }

@@ -4,7 +4,7 @@
  *   drive URI PROBE-KERNEL ACCEL KEEPALIVE-S SLOW-THREADS SWIFT-THREADS
  * In:  {"id":1,"op":"do","uuid":"...","verb":"start"}     and the ops below
  * Out: {"id":1,"error":0,...}   {"up":true}   {"down":"why"}   {"settled":true,...}
- *      {"event":"started","uuid":"..."}
+ * {"event":"started","uuid":"..."}
  */
 #include <errno.h>
 #include <inttypes.h>

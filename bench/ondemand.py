@@ -83,8 +83,8 @@ def _peer_start(lab):
 # --- what we add ---
 
 def _overheads(lab, user):
-    """Of each machine of the newest trace, ms from its being wanted until it runs behind its port, less
-    libvirt's own call."""
+    """Of each machine of the newest trace, ms from the password's answer until it runs behind its port, less the
+    time within libvirt's own calls."""
     session = lab.sessions(user)[0]["id"]
     events = lab.ask("trace", session=session)["trace"]["events"]
     at = {}
@@ -92,8 +92,9 @@ def _overheads(lab, user):
         if "object" in e:
             at.setdefault(e["object"], {}).setdefault(e["stage"], e["us"])
     asked = {e["stage"]: e["us"] for e in events if e["stage"] == "auth-done"}["auth-done"]
-    return [(max(m["domain-up"], m.get("port-up", 0)) - asked - (m["domain-up"] - m["domain-call"])) / 1000
-            for m in at.values() if "domain-up" in m]
+    within = {f"{m['user']}/{m['name']}": m["libvirt_us"] for m in lab.ask("machine-list", user=user)["items"]}
+    return [(max(m["domain-up"], m.get("port-up", 0)) - asked - within[name]) / 1000
+            for name, m in at.items() if "domain-up" in m]
 
 
 # --- the figures ---

@@ -91,6 +91,7 @@ struct machine {
 	bool busy, aborting;
 	enum virt_verb verb;
 	uint64_t call_us;     /* when it was made */
+	uint64_t woken_us;    /* within libvirt, of the last call that brought it up; 0: none did */
 	uint64_t shutdown_us; /* when its guest was last asked to shut down; 0: never */
 	struct decide_stop stop;
 

@@ -195,6 +195,8 @@ static void judge(struct machine *m, const struct virt_result *result)
 	enum virt_state is = result->info.state;
 	int r = result->error;
 
+	if (r == 0 && machine_wakes(m->verb))
+		m->woken_us = result->libvirt_us;
 	if (r == 0 || r == -EALREADY)
 		succeeded(m, m->info.state);
 	else if (r == -ENOTCONN)

@@ -105,6 +105,8 @@ json_t *view_machine(const struct machine *m)
 	if (m->up_us && decide_depth(&m->info) <= LEVEL_SHRINK)
 		json_object_set_new(j, "up_s",
 				    json_integer((json_int_t)(now - m->up_us) / 1000000));
+	if (m->woken_us)
+		json_object_set_new(j, "libvirt_us", json_integer((json_int_t)m->woken_us));
 	if (reason(m))
 		json_object_set_new(j, "reason", json_string(reason(m)));
 	return j;

@@ -106,7 +106,8 @@ def add_all(lab):
     with case("from a kernel and an initrd; nine machines, none of them on"):
         from_kernels(lab)
         lab.machines = {f"{u}/{s}": lab.machines[f"{u}/{s}"] for u in NUMBERS for s in SHORTS}
-        same({m["state"] for m in lab.ask("machine-list")["items"]} - {"off"}, set(), "states")
+        for m in lab.machines.values():
+            m.wait("off")
         macs = {m["mac"] for m in lab.ask("machine-list")["items"]}
         same(len(macs), 9, "different MACs")
         same((lab.active(), lab.taps()), (set(), set()), "domains that run, taps")

@@ -218,10 +218,12 @@ def patience(times):
     check(len(seen) >= 2 and all(took > 0.8 * due for due, took in seen), f"due, seconds before the next attempt: {seen}")
 
 
-def crashes(lab, crash, w, since):
-    """Begun long before: how patient was it with a guest that panics at each boot?"""
+def crashes(crash, w):
+    """How patient is it with a guest that panics at each boot? Who is told to start begins anew."""
     with case("a guest that crashes when it boots: it is tried again, with more and more patience"):
-        w.wait(crash, "failed", since=since, timeout=120)
+        crash.stop("--now", timeout=30)
+        since = w.mark()
+        crash.start(wait=False)
         net.wait_for(lambda: w.states(crash, since).count("failed") >= 3, 120,
                      lambda: f"three crashes; it was {w.of(crash, since)}", 0.1)
         patience(w.of(crash, since))
@@ -563,7 +565,6 @@ def trouble(mode):
     libvirtd_dies(lab, web, client)
     libvirtd_hangs(lab, web, client)
     with lab.watch() as w:
-        mark = w.mark()
         crash.start(wait=False)
         shop.start(wait=False)
         deaf_one(lab, deaf)
@@ -572,7 +573,7 @@ def trouble(mode):
         returns(lab, web, client, w)
         foreign_hands(lab, web, client)
         foreign_ends(lab, web, client, w)
-        crashes(lab, crash, w, mark)
+        crashes(crash, w)
         spoilt_save(lab, deaf)
         with case("its sister's page"):
             shop.wait_page(client, 120)

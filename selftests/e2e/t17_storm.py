@@ -4,9 +4,12 @@
 connect and disconnect ten times as fast as they can, some of them without a word. Afterwards each
 machine is where its policy says, nothing is left over, and nobody has ever had a frame of another's."""
 
+import collections
 import concurrent.futures
+import contextlib
 import os
 import random
+import re
 import sys
 import time
 
@@ -87,7 +90,12 @@ class Member:
 
 
 def descriptors(lab):
-    return len(os.listdir(f"/proc/{lab.daemon.process.pid}/fd"))
+    """How many the daemon has, by what they are."""
+    there, kinds = f"/proc/{lab.daemon.process.pid}/fd", []
+    for fd in os.listdir(there):
+        with contextlib.suppress(FileNotFoundError):
+            kinds.append(re.sub(r":\[\d+\]$", "", os.readlink(f"{there}/{fd}")))
+    return collections.Counter(kinds)
 
 
 def inventory(lab):
@@ -146,7 +154,8 @@ def clear(lab, members, before, fds):
         everybody(members, Member.leave)
         lab.wait_gone(lambda s: True, "all sessions to end", 60)
         net.wait_for(lambda: inventory(lab) == before, 30, lambda: f"{before}; there is {inventory(lab)}", 0.2)
-        net.wait_for(lambda: descriptors(lab) <= fds, 30, lambda: f"{fds} descriptors; there are {descriptors(lab)}")
+        net.wait_for(lambda: not descriptors(lab) - fds, 30,
+                     lambda: f"no more descriptors than before; there are {descriptors(lab) - fds} more")
         odd = {k: v for k, v in lab.reasons().items() if v and k in ("tag-failed", "clone-failed", "port-unknown")}
         check(not odd, f"drops that nothing explains: {odd}")
 

@@ -2,6 +2,7 @@
 """How long until a user's machine answers, and what does a user cost? Real OpenVPN, libvirt, QEMU; runs
 inside a world of the end-to-end tests' harness, as live.py."""
 
+import glob
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import time
 from live import _closing, _sections
 from sally import net
 from sally.machines import MEMORY, MachineLab
-from sally.virt import http_get, tap_device
+from sally.virt import GUEST, http_get, tap_device
 
 ROUNDS = 3
 STATES = {"cold": ("stop", "--now"), "saved": ("stop", "--save"), "paused": ("stop", "--pause")}
@@ -82,8 +83,8 @@ def _peer_start(lab):
 # --- what we add ---
 
 def _overheads(lab, user):
-    """Of each machine of the newest trace, ms from its being wanted until it runs behind its port, less
-    libvirt's own call."""
+    """Of each machine of the newest trace, ms from the password's answer until it runs behind its port, less the
+    time within libvirt's own calls."""
     session = lab.sessions(user)[0]["id"]
     events = lab.ask("trace", session=session)["trace"]["events"]
     at = {}
@@ -91,8 +92,9 @@ def _overheads(lab, user):
         if "object" in e:
             at.setdefault(e["object"], {}).setdefault(e["stage"], e["us"])
     asked = {e["stage"]: e["us"] for e in events if e["stage"] == "auth-done"}["auth-done"]
-    return [(max(m["domain-up"], m.get("port-up", 0)) - asked - (m["domain-up"] - m["domain-call"])) / 1000
-            for m in at.values() if "domain-up" in m]
+    within = {f"{m['user']}/{m['name']}": m["libvirt_us"] for m in lab.ask("machine-list", user=user)["items"]}
+    return [(max(m["domain-up"], m.get("port-up", 0)) - asked - within[name]) / 1000
+            for name, m in at.items() if "domain-up" in m]
 
 
 # --- the figures ---
@@ -128,10 +130,21 @@ def _round(lab, one, three, took, overheads):
         took[state].append(_login(alice, [one.address()]))
         overheads += _overheads(lab, "alice")
         _logout(lab, alice)
-    _settle(lab, three, "paused")
-    took["three"].append(_login(carol, [m.address() for m in three]))
-    overheads += _overheads(lab, "carol")
-    _logout(lab, carol)
+    for state in ("first", *STATES):
+        _settle(lab, three, "cold" if state == "first" else state)
+        if state == "first":
+            _evict()
+        took["three_" + state].append(_login(carol, [m.address() for m in three]))
+        overheads += _overheads(lab, "carol")
+        _logout(lab, carol)
+
+
+def _evict():
+    """Nothing of the guest, nor of QEMU, is in the host's page cache."""
+    for path in (*glob.glob(GUEST + "/*"), shutil.which("qemu-system-x86_64")):
+        fd = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
 
 
 def ondemand(emit, wanted):
@@ -142,7 +155,7 @@ def ondemand(emit, wanted):
         accel = lab.ready().ask("status")["libvirt"]["accel"]
         _peer_define(lab, one)
         server = net.start("python3", "-m", "http.server", "80", "--directory", "/run/lab/guest", ns=page.ns)
-        took = {k: [] for k in ("peer", "tunnel", "cold", "saved", "paused", "three")}
+        took = {k: [] for k in ("peer", "tunnel", *STATES, "three_first", *("three_" + k for k in STATES))}
         overheads = []
         for m in (one, *three):  # once, for the host's caches
             m.start()
@@ -161,9 +174,12 @@ def _report(emit, accel, took, overheads):
         emit({"name": f"ondemand.{state}", "value": statistics.median(rest) * 1000, "unit": "ms",
               "peer": f"virsh start, {accel}", "peer_value": peer * 1000,
               "ratio": statistics.median(max(a, 0) / b for a, b in zip(rest, took["peer"]))})
-    emit({"name": "ondemand.three_paused", "value": statistics.median(took["three"]) * 1000, "unit": "ms",
+    emit({"name": "ondemand.three_paused", "value": statistics.median(took["three_paused"]) * 1000, "unit": "ms",
           "peer": "one paused, tunnel included", "peer_value": statistics.median(took["paused"]) * 1000,
-          "ratio": statistics.median(a / b for a, b in zip(took["three"], took["paused"]))})
+          "ratio": statistics.median(a / b for a, b in zip(took["three_paused"], took["paused"]))})
+    for state in ("first", "cold", "saved"):
+        emit({"name": f"ondemand.three_{state}", "value": statistics.median(took["three_" + state]) * 1000,
+              "unit": "ms"})
     emit({"name": "ondemand.overhead", "value": statistics.median(overheads), "unit": "ms"})
     emit({"name": "ondemand.tunnel", "value": statistics.median(took["tunnel"]) * 1000, "unit": "ms"})
 

@@ -79,6 +79,7 @@ struct daemon {
 	size_t n_orphans;		    /* domains with our mark and no row */
 	struct rules_change *rules_changes; /* list, utlist: whose text is not whole yet */
 	bool default_busy;		    /* the host's policy is on its way into force */
+	bool machines_listed; /* since the connection came up, libvirt has told how they are */
 
 	/*
 	 * At start, while what is pinned is taken over: a flood list is written when all of its

@@ -88,15 +88,14 @@ static void fail_request(struct store_job *j)
 	} texts[] = {
 		{-ENOENT, "there is no such thing"},
 		{-EEXIST, "it exists already, or clashes with one that does"},
-		{-EBUSY, "it is in use"},
 	};
 	const char *text = NULL;
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(texts); i++)
 		if (texts[i].r == j->r)
 			text = texts[i].text;
-	/* EBUSY is also a lock that was held for too long: the database's words tell. */
-	if (!text || (j->r == -EBUSY && strstr(j->error ? j->error : "", "locked")))
+	/* Of what keeps it busy, or what else is wrong, the store's words tell. */
+	if (!text)
 		text = j->error ? j->error : strerror(-j->r);
 	request_fail(j->request, j->r, NULL, "%s %s: %s", j->what, j->object, text);
 }

@@ -32,10 +32,12 @@
 #include "rules.h"
 #include "segment.h"
 #include "store/store.h"
+#include "trace/trace.h"
 #include "virt/virt.h"
 
 #define MACHINE_MTU 1500
-#define MACHINE_TAP_PREFIX "spm" /* and the id of the row */
+#define MACHINE_RETRY_US 2000000ULL /* after the first failure; then twice as long each time */
+#define MACHINE_TAP_PREFIX "spm"    /* and the id of the row */
 
 /* Its tap; what takes time is a worker's. */
 enum machine_tap {
@@ -76,7 +78,7 @@ struct machine {
 	struct virt_info info;
 	bool looked;	/* since the connection came up */
 	bool need_look; /* something happened to it */
-	bool foreign;	/* and it may have been somebody else's hand */
+	bool foreign;	/* it is being paused, and not by us */
 	uint64_t up_us; /* last started or resumed; 0: not since we know it */
 
 	/* What it shall be. */
@@ -93,14 +95,16 @@ struct machine {
 	bool busy, aborting;
 	enum virt_verb verb;
 	uint64_t call_us;     /* when it was made */
-	uint64_t called_us;   /* when the last one ended: its events come about then */
+	uint64_t woken_us;    /* within libvirt, of the last call that brought it up; 0: none did */
 	uint64_t shutdown_us; /* when its guest was last asked to shut down; 0: never */
 	struct decide_stop stop;
 
 	/* Trouble. */
-	char *trouble;	       /* the last call's, until one succeeds */
-	unsigned int failures; /* in a row */
-	uint64_t retry_us;     /* not before */
+	char *trouble;		    /* the last call's, until one succeeds */
+	unsigned int failures;	    /* in a row */
+	enum virt_verb failed_verb; /* what is not tried again before */
+	uint64_t retry_us;	    /* then */
+	bool alive;		    /* its guest was seen to run since it crashed */
 
 	/* Resources. */
 	enum machine_admission admission;
@@ -111,7 +115,9 @@ struct machine {
 	/* The port. */
 	enum machine_tap tap;
 	struct link_info link; /* of the tap; ifindex 0: there is none */
-	unsigned int queues;   /* of its interface, as described; 0: not known yet */
+	bool described;	       /* its description was looked at, and is ours; then: */
+	unsigned int queues;   /* of its interface */
+	bool cut_off;	       /* its guest runs, and its tap was deleted */
 	struct member member;
 	struct number *number;	    /* its port's; NULL: it has none */
 	bool joined;		    /* the segment knows it */
@@ -124,6 +130,10 @@ struct machine {
 	/* PINNED_DHCP: what it has leased, also while it is off. */
 	struct leases leases;
 	sd_event_source *lease_timer;
+
+	/* What subscribers of the monitor know; a constant text. */
+	const char *told_state;
+	enum level told_want;
 
 	struct waiter *waiters;
 	bool pull_plug; /* to be stopped without asking its guest */
@@ -184,10 +194,39 @@ uint64_t machine_min_up_us(const struct machine *m);
 /* Put want and held into the store; nothing waits for it. */
 void machine_store_want(const struct machine *m);
 
+static inline bool machine_wakes(enum virt_verb verb)
+{
+	return verb == VIRT_START || verb == VIRT_RESUME;
+}
+
+/* Where one of them fails, the other had better wait as well. */
+static inline bool machine_is_like(enum virt_verb a, enum virt_verb b)
+{
+	return a == b || (machine_wakes(a) && machine_wakes(b));
+}
+
+/* In the trace of the login that came last. */
+void machine_mark(struct machine *m, enum trace_stage stage);
+
+/* --- what has become of it: machine_result.c --- */
+
+/* The end of a call: virt_done. */
+void machine_on_called(const struct virt_result *result, void *arg);
+/* Nothing is on its way any more. False: it was removed meanwhile, and is freed. */
+bool machine_end_call(struct machine *m);
+/* It did not work: said, and VERB is not tried again for a while. */
+void machine_fail(struct machine *m, enum virt_verb verb, const char *why);
+void machine_tap_failed(struct machine *m, int r);
+void machine_forget_failures(struct machine *m);
+/* What it is decides what it holds of its host, whatever the limits say. */
+void machine_account(struct machine *m);
+/* *FIELD is freed, and becomes a copy of TEXT; of "" and NULL: NULL. */
+void machine_set_text(char **field, const char *text);
+
 /* A worker is done with its tap; R: negative errno. */
 void machine_on_tap(struct machine *m, int r);
-/* What libvirt tells: something happened; the connection is gone; how it is (NULL: it is not
- * there). */
+/* What libvirt tells: something happened; the connection is gone; how it is, to be looked at by
+ * machine_advance when that is known of all of them. */
 void machine_on_event(struct machine *m, enum virt_event event);
 void machine_on_down(struct machine *m);
 void machine_on_listed(struct machine *m, const struct virt_info *info);
@@ -211,6 +250,7 @@ size_t machine_virt_orphans(const struct daemon *d);
 
 /* --- its port: machine_port.c --- */
 
+void machine_tap_name(const struct machine *m, char ret[16]);
 /* At start: the tap is there from before, and so are its entries: take them over as they are (I5).
  */
 int machine_port_adopt(struct machine *m);

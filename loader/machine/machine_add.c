@@ -102,6 +102,7 @@ static void on_made(const struct virt_made *made, void *arg)
 		return;
 	}
 	m->queues = made->queues;
+	m->described = true;
 	presence_set_limits(a->daemon, &a->user);
 	budget_set(a->daemon, &a->user);
 	daemon_audit(a->daemon, request_uid(a->request), "machine-add", machine_label(m, label),

@@ -17,7 +17,7 @@
 #include "machine.h"
 #include "trace/metrics.h"
 
-static void tap_name(const struct machine *m, char ret[16])
+void machine_tap_name(const struct machine *m, char ret[16])
 {
 	snprintf(ret, 16, MACHINE_TAP_PREFIX "%u", m->id);
 }
@@ -307,7 +307,7 @@ static int make_tap(struct machine *m)
 	char name[16];
 	int r;
 
-	tap_name(m, name);
+	machine_tap_name(m, name);
 	r = link_machine_tap_make(name, m->queues ? m->queues : 1, MACHINE_MTU, &link);
 	if (r == 0)
 		set_link(m, &link);
@@ -329,6 +329,7 @@ int machine_port_raise(struct machine *m)
 	if (r < 0)
 		return r;
 	m->tap = TAP_RAISING;
+	m->cut_off = false;
 	dst = wanted_dst(m);
 	r = segment_move(m->daemon, &m->member, &dst);
 	r = r ?: submit(m, raise_run, raise_done);
@@ -348,6 +349,23 @@ static void set_sleep(struct machine *m)
 
 	dataplane_machine_flags(d->dp, port, answers ? SP_M_PROXY : 0, answers ? 0 : SP_M_PROXY);
 	dataplane_machine_park(d->dp, port, machine_is_wakeable(m) ? SP_PARKED_N : 0);
+}
+
+/*
+ * Its guest runs, and its tap is not behind the programs: we died while it was being raised, and
+ * libvirt did not. Or the tap is gone for good: a guest keeps what it was given.
+ */
+static int regain(struct machine *m)
+{
+	struct link_info link;
+	char name[16];
+
+	machine_tap_name(m, name);
+	m->cut_off = link_get(name, &link) < 0;
+	if (m->cut_off)
+		return 0;
+	m->spoke = true; /* for all we know */
+	return machine_port_raise(m);
 }
 
 int machine_port_sync(struct machine *m)
@@ -375,6 +393,8 @@ int machine_port_sync(struct machine *m)
 			r = r ?: segment_move(m->daemon, &m->member, &dst);
 		remove_tap(m);
 	}
+	if (r == 0 && up && m->tap == TAP_NONE && !m->busy)
+		r = regain(m);
 	if (r < 0 || !m->joined)
 		return r;
 	dst = wanted_dst(m);
@@ -416,7 +436,7 @@ int machine_port_adopt(struct machine *m)
 	bool known;
 	int r;
 
-	tap_name(m, name);
+	machine_tap_name(m, name);
 	if (link_get(name, &link) < 0 || dataplane_port_get(d->dp, link.ifindex, &port) < 0)
 		return 0; /* nothing of it is there, or nothing that could be believed */
 	if (port.kind != SP_PORT_MACHINE || port.segment != m->row.segment)

@@ -34,35 +34,34 @@ static void note_orphan(struct daemon *d, const struct virt_domain *v)
 		  "DOMAIN", v->name, "STATE", virt_state_name(v->info.state), NULL);
 }
 
+/* Nobody is started before all that is up is accounted for: admission counts it. */
 static void on_listed(const struct virt_domain *domains, int n, const char *error, void *arg)
 {
 	static const struct virt_info absent = {.state = VIRT_ABSENT};
 	struct daemon *d = arg;
 	struct machine *m, *next;
 
-	if (n < 0) {
+	if (n < 0)
 		log_event(LOG_ERR, "libvirt does not tell its domains", "ERROR", error, NULL);
-		return; /* the connection will be lost, or asked again when it comes back */
-	}
 	d->n_orphans = 0;
 	for (int i = 0; i < n; i++) {
 		m = machine_find_uuid(d, domains[i].uuid);
-		if (m)
-			m->listed = true;
-		else
+		if (!m) {
 			note_orphan(d, &domains[i]);
+			continue;
+		}
+		m->listed = true;
+		machine_on_listed(m, &domains[i].info);
 	}
-	for (int i = 0; i < n; i++) {
-		m = machine_find_uuid(d, domains[i].uuid);
-		if (m)
-			machine_on_listed(m, &domains[i].info);
-	}
+	d->machines_listed = virt_is_up(d->virt);
 	HASH_ITER(hh_id, d->machines, m, next)
 	{
-		if (!m->listed)
+		if (!m->listed && n >= 0)
 			machine_on_listed(m, &absent);
 		m->listed = false;
 	}
+	HASH_ITER(hh_id, d->machines, m, next)
+	machine_advance(m);
 }
 
 static void on_up(void *arg)
@@ -84,6 +83,7 @@ static void on_down(const char *why, void *arg)
 
 	log_event(LOG_WARNING, "libvirt is not there: machines stay as they are", "ERROR", why,
 		  NULL);
+	d->machines_listed = false;
 	HASH_ITER(hh_id, d->machines, m, next)
 	machine_on_down(m);
 }

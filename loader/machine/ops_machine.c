@@ -75,9 +75,11 @@ static const char *reason(const struct machine *m)
 		       "again";
 	if (m->info.io_error)
 		return "paused by an error of its host's disk: mend that, then start it";
+	if (m->cut_off)
+		return "its tap was deleted: stop it and start it to have it reached again";
 	if (m->let_be)
 		return m->let_be_why;
-	if (m->info.state == VIRT_UNKNOWN && m->daemon->virt)
+	if (m->info.state == VIRT_UNKNOWN && m->daemon->virt && !virt_is_up(m->daemon->virt))
 		return virt_trouble(m->daemon->virt);
 	return NULL;
 }
@@ -117,6 +119,8 @@ json_t *view_machine(const struct machine *m)
 	if (m->up_us && decide_depth(&m->info) <= LEVEL_SHRINK)
 		json_object_set_new(j, "up_s",
 				    json_integer((json_int_t)(now - m->up_us) / 1000000));
+	if (m->woken_us)
+		json_object_set_new(j, "libvirt_us", json_integer((json_int_t)m->woken_us));
 	if (reason(m))
 		json_object_set_new(j, "reason", json_string(reason(m)));
 	return j;

@@ -108,9 +108,10 @@ static int resume(struct virt_call *c, virConnectPtr conn, virDomainPtr dom)
 	if (state == VIR_DOMAIN_RUNNING || state == VIR_DOMAIN_BLOCKED)
 		return 0;
 	if ((state == VIR_DOMAIN_PMSUSPENDED ? virDomainPMWakeup(dom, 0) : virDomainResume(dom)) <
-	    0)
-		return call_fail(c, conn);
-	return 0;
+		    0 &&
+	    call_fail(c, conn) != -ENOTCONN && state_now(dom) == VIR_DOMAIN_RUNNING)
+		call_forget(c); /* it was being restored, which is done */
+	return c->error;
 }
 
 static int suspend(struct virt_call *c, virConnectPtr conn, virDomainPtr dom)

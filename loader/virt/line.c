@@ -132,13 +132,16 @@ static int event_of(int event, int detail)
 	case VIR_DOMAIN_EVENT_STARTED:
 		return detail == VIR_DOMAIN_EVENT_STARTED_WAKEUP ? VIRT_EV_RESUMED
 								 : VIRT_EV_STARTED;
-	case VIR_DOMAIN_EVENT_SUSPENDED:
+	case VIR_DOMAIN_EVENT_SUSPENDED: /* what was saved while it was paused comes up so */
+		return detail == VIR_DOMAIN_EVENT_SUSPENDED_RESTORED ? VIRT_EV_STARTED
+								     : VIRT_EV_SUSPENDED;
 	case VIR_DOMAIN_EVENT_PMSUSPENDED:
 		return VIRT_EV_SUSPENDED;
 	case VIR_DOMAIN_EVENT_RESUMED:
 		return VIRT_EV_RESUMED;
-	case VIR_DOMAIN_EVENT_SHUTDOWN:
-		return VIRT_EV_SHUTDOWN;
+	case VIR_DOMAIN_EVENT_SHUTDOWN: /* by a signal: not by the guest */
+		return detail == VIR_DOMAIN_EVENT_SHUTDOWN_HOST ? VIRT_EV_STOPPED
+								: VIRT_EV_SHUTDOWN;
 	case VIR_DOMAIN_EVENT_STOPPED:
 		return detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED ||
 				       detail == VIR_DOMAIN_EVENT_STOPPED_FAILED

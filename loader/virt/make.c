@@ -18,6 +18,20 @@ struct make {
 	void *arg;
 };
 
+/* What is too long for libvirt's own messages is an error of encoding to it. */
+static int no_description(struct virt_call *c, virConnectPtr conn)
+{
+	char why[120];
+
+	if (call_fail(c, conn) == -ENOTCONN)
+		return c->error;
+	virt_words(c->message, why, sizeof(why));
+	return call_fail_with(c, c->error,
+			      "libvirt does not give its description, which may be too long "
+			      "(expected at most %d bytes): %s",
+			      SP_XML_MAX, why);
+}
+
 static int take_over(struct make *m, virConnectPtr conn)
 {
 	struct virt_call *c = &m->call;
@@ -34,7 +48,7 @@ static int take_over(struct make *m, virConnectPtr conn)
 	/* Secrets included: what is left out here would be lost. */
 	xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
 	if (!xml)
-		return call_fail(c, conn);
+		return no_description(c, conn);
 	r = domain_rewrite(xml, &m->spec, &m->facts, &m->xml, &m->before, &m->after, &error);
 	if (r < 0)
 		return make_complain(c, r, error);

@@ -42,8 +42,8 @@ static int complain_syntax(xmlParserCtxtPtr context, const char *root, char **re
 
 	if (n == 0)
 		return xml_complain(ret_error, -EINVAL, "not XML: expected <%s>", root);
-	return xml_complain(ret_error, -EINVAL, "line %d: %.*s", e->line, (int)(n < 200 ? n : 200),
-			    e->message);
+	return xml_complain(ret_error, -EINVAL, "line %d of its description: %.*s", e->line,
+			    (int)(n < 200 ? n : 200), e->message);
 }
 
 static int check_root(xmlDocPtr doc, const char *root, char **ret_error)
@@ -66,7 +66,8 @@ int xml_parse(const char *text, const char *root, xmlDocPtr *ret, char **ret_err
 	int r = 0;
 
 	if (n > SP_XML_MAX)
-		return xml_complain(ret_error, -E2BIG, "longer than %d bytes", SP_XML_MAX);
+		return xml_complain(ret_error, -E2BIG, "its description is longer than %d bytes",
+				    SP_XML_MAX);
 	context = xmlNewParserCtxt();
 	if (!context)
 		return xml_complain(ret_error, -ENOMEM, "out of memory");

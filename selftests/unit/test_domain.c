@@ -228,9 +228,9 @@ static const struct {
 	const char *xml;
 	const char *error;
 } bad[] = {
-	{"", "line 1: Document is empty"},
-	{"x", "line 1: "},
-	{"<domain", "line 1: "},
+	{"", "line 1 of its description: Document is empty"},
+	{"x", "line 1 of its description: "},
+	{"<domain", "line 1 of its description: "},
 	{"<network/>", "the outermost element is <network>, expected <domain>"},
 	{"<domain/>", "no <name>"},
 	{"<domain><name></name></domain>", "no <name>"},
@@ -298,8 +298,8 @@ static const struct {
 	 "<!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;'>]><domain><name>&c;</name></domain>",
 	 "it has a document type"},
 	{"<!DOCTYPE domain SYSTEM 'file:///etc/passwd'><domain/>", "it has a document type"},
-	{"<domain><name>&lol;</name></domain>", "line 1: "},
-	{HEAD "<devices><x><!ENTITY a 'b'></x></devices></domain>", "line 1: "},
+	{"<domain><name>&lol;</name></domain>", "line 1 of its description: "},
+	{HEAD "<devices><x><!ENTITY a 'b'></x></devices></domain>", "line 1 of its description: "},
 	{"<domain xmlns='urn:other'><name>x</name></domain>", "no <name>"},
 };
 

@@ -3,7 +3,8 @@
  * loader/virt/ on an event loop of its own, driven by a script: one JSON object a line, in and out.
  *   drive URI PROBE-KERNEL ACCEL KEEPALIVE-S SLOW-THREADS SWIFT-THREADS
  * In:  {"id":1,"op":"do","uuid":"...","verb":"start"}     and the ops below
- * Out: {"id":1,"error":0,...}   {"up":true}   {"down":"why"}   {"settled":true,...}   {"event":"started","uuid":"..."}
+ * Out: {"id":1,"error":0,...}   {"up":true}   {"down":"why"}   {"settled":true,...}
+ * {"event":"started","uuid":"..."}
  */
 #include <errno.h>
 #include <inttypes.h>

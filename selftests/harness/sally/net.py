@@ -126,12 +126,12 @@ def link_mac(ns, ifname):
     return ":".join(f"{b:02x}" for b in reply[18:24])
 
 
-def packet_socket(ns, ifname, receive=True):
-    """A raw socket on a device; with RECEIVE it sees what arrives, not what leaves."""
+def packet_socket(ns, ifname, receive=True, leaving=False):
+    """A raw socket on a device; with RECEIVE it sees what arrives, with LEAVING what leaves as well."""
     with in_ns(ns):
         s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         if receive:
-            s.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            s.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 0 if leaving else 1)
             s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
             mreq = struct.pack("iHH8s", socket.if_nametoindex(ifname), 1, 0, b"")  # PROMISC
             s.setsockopt(SOL_PACKET, 1, mreq)

@@ -93,7 +93,7 @@ class Matrix:
 
 def ping(ns, address, *args, count=3, wait=2):
     """(sent, received) as ping itself counts."""
-    p = net.run("ping", "-n", "-q", "-c", count, "-W", wait, *args, address, ns=ns, check=False)
+    p = net.run("ping", "-n", "-q", "-c", count, "-W", wait, *args, address, ns=ns, check=False, timeout=60 + wait)
     m = re.search(r"(\d+) packets transmitted, (\d+) received", p.stdout)
     return (int(m[1]), int(m[2])) if m else (0, 0)
 

@@ -102,6 +102,12 @@ def _same_addresses(lab):
             check(sent > 200 and lost == 0, f"{lost} of {sent} frames lost")
 
 
+def _no_odd_drops(lab, *reasons):
+    with case(f"nothing was dropped as {', '.join(reasons)}"):
+        odd = {k: v for k, v in lab.reasons().items() if v and k in reasons}
+        check(not odd, f"{odd}")
+
+
 def reach(mode):
     lab = town(mode)
     _matrix_cases(lab)
@@ -112,11 +118,10 @@ def reach(mode):
     _size_cases(lab)
     with case("a jumbo frame is refused: too-long"):
         _jumbo(lab)
+    _no_odd_drops(lab, "clone-failed")
+    # A stream fills the tap's queue, and then the kernel may refuse the copy of a group frame.
     _tcp_cases(lab)
-    with case("no drop was counted that nothing explains"):
-        odd = {k: v for k, v in lab.reasons().items()
-               if v and k in ("tag-failed", "clone-failed", "port-unknown", "tag-missing")}
-        check(not odd, f"{odd}")
+    _no_odd_drops(lab, "tag-failed", "port-unknown", "tag-missing")
     tap.say(f"{len(lab.endpoints())} endpoints, {len(lab.sessions())} sessions")
     lab.close()
 

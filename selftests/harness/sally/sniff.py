@@ -6,6 +6,7 @@ the bad one, that everybody has seen. Frames keep their order on the way, so wha
 arrive has arrived; and a sniffer that is deaf fails the test instead of passing it.
 """
 
+import errno
 import select
 import time
 
@@ -13,10 +14,16 @@ from . import frames, net
 from .tap import check
 
 
+PACKET_OUTGOING = 4
+
+
 class Sniffers:
     def __init__(self, endpoints):
-        """ENDPOINTS: name -> something with ns and dev."""
-        self.sockets = {net.packet_socket(e.ns, e.dev): name for name, e in endpoints.items()}
+        """ENDPOINTS: name -> something with ns and dev. Where it is the near end of a machine's tap
+        (leaving), what leaves by it is what its guest receives."""
+        self.leaving = {name for name, e in endpoints.items() if getattr(e, "leaving", False)}
+        self.sockets = {net.packet_socket(e.ns, e.dev, leaving=name in self.leaving): name
+                        for name, e in endpoints.items()}
         self.seen = {name: [] for name in endpoints}
 
     def __enter__(self):
@@ -26,14 +33,24 @@ class Sniffers:
         for s in self.sockets:
             s.close()
 
+    def _take(self, s, name):
+        """All that is in the queue of S."""
+        while True:
+            try:
+                data, peer = s.recvfrom(65536)
+            except BlockingIOError:
+                return
+            except OSError as e:
+                if e.errno != errno.ENETDOWN:
+                    raise
+                continue  # a device that has gone down says so once, before what it had received
+            if (peer[2] == PACKET_OUTGOING) == (name in self.leaving):
+                self.seen[name].append(data)
+
     def collect(self, timeout=0.0):
         ready, _, _ = select.select(list(self.sockets), [], [], timeout)
         for s in ready:
-            try:
-                while True:
-                    self.seen[self.sockets[s]].append(s.recv(65536))
-            except BlockingIOError:
-                continue
+            self._take(s, self.sockets[s])
         return bool(ready)
 
     def who(self, token):

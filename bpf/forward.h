@@ -143,8 +143,9 @@ static long copy_one(__u32 i, void *arg)
 }
 
 /*
- * One copy for each other port of the segment, at most SP_FLOOD_MAX; the original ends here. P: what
- * is in the frame, if READ, or room for it. Returns why not, if nobody got one or a copy failed.
+ * One copy for each other port of the segment, at most SP_FLOOD_MAX; the original ends here. P:
+ * what is in the frame, if READ, or room for it. Returns why not, if nobody got one or a copy
+ * failed.
  */
 static __always_inline enum sp_reason flood_frame(struct __sk_buff *skb, const struct frame *f,
 						  const struct sp_bind *bind, struct packet *p,

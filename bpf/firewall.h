@@ -435,7 +435,7 @@ __noinline int firewall(struct __sk_buff *skb, const struct frame *f, struct pac
 	if (!may_have_flow(p)) /* an ICMP message that asks nothing and answers nothing */
 		return -SP_R_FLOW_INVALID;
 	r = judge_by_flow(skb, p, w, flow);
-	if (!r && p->fragment)
+	if (!r && (p->fragment & FRAGMENT_MORE))
 		remember_fragment(p, w);
 	return r;
 }

@@ -23,14 +23,26 @@
 
 /* --- the passage --- */
 
+static __always_inline __u64 mix_mac(const __u8 *mac)
+{
+	__u64 v = 0;
+
+	__builtin_memcpy(&v, mac, SP_MAC_LEN);
+	return mix(mix(sp_mark, v), v); /* once would add up: 1 and 5 as 2 and 4 */
+}
+
 /*
  * Where a machine routes, a packet comes by twice, to it and from it again: the two addresses of
- * the frame tell which of the ways this is, in either direction.
+ * the frame tell which of the ways this is, in either direction. Those of neighbors differ in a
+ * few bits only, and two ways taken for one would end each other's flows.
  */
 static __always_inline void note_leg(struct passage *w, const struct frame *f)
 {
-	for (int i = 0; i < 3; i++)
-		w->leg[i] = f->src[i] ^ f->dst[i] ^ f->src[i + 3] ^ f->dst[i + 3];
+	__u64 h = mix_mac(f->src) + mix_mac(f->dst);
+
+	w->leg[0] = h; /* the low bits are the ones that all others are in */
+	w->leg[1] = h >> 8;
+	w->leg[2] = h >> 16;
 }
 
 static __always_inline void set_machine(struct passage *w, __u8 which, __u32 port,
@@ -491,7 +503,7 @@ __noinline int firewall(struct __sk_buff *skb, const struct frame *f, struct pac
 	if (!may_have_flow(p)) /* an ICMP message that asks nothing and answers nothing */
 		return -SP_R_FLOW_INVALID;
 	r = judge_by_flow(skb, p, w, flow);
-	if (!r && p->fragment && !sp_explain)
+	if (!r && (p->fragment & FRAGMENT_MORE) && !sp_explain)
 		remember_fragment(p, w);
 	return r;
 }

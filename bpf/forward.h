@@ -98,31 +98,35 @@ struct copies {
 	struct __sk_buff *skb;
 	const struct frame *f;
 	const struct sp_flood *list;
-	struct packet *p;	/* what is in the frame, if `read` */
+	struct packet *p;	/* what is in the frame, if `read` and not `unreadable` */
 	__u8 group[SP_MAC_LEN]; /* the frame's own destination */
 	__u16 tag;		/* which tag it has now */
 	__u32 len;
 	__u32 wire_len; /* of the longest frame on the wire */
 	__u32 port;	/* where it came from: skipped */
 	__u32 sent;
-	__u32 failed;  /* enum sp_reason of the last copy that could not be made */
-	__u32 refused; /* enum sp_reason of the last machine that does not want it */
+	__u32 failed;	/* enum sp_reason of the last copy that could not be made */
+	__u32 refused;	/* enum sp_reason of the last machine that does not want it */
+	int unreadable; /* enum sp_reason of the frame, if `read` */
 	bool read;
 	bool rewritten; /* its destination is a unicast address now */
 	bool too_long;	/* for one of the ports */
 };
 
-/* May the machine D have a copy? Its frame is read for the first of them that is asked. */
+/*
+ * May the machine D have a copy? The frame is read for the first of them that is asked, and never
+ * again: what a failure has left in P would mislead a second look.
+ */
 static __always_inline bool may_reach(struct copies *c, const struct sp_dst *d)
 {
-	int r = 0;
+	int r;
 
 	if (c->f->proto == bpf_htons(ETH_P_ARP))
 		return true;
 	if (!c->read)
-		r = -read_packet(c->skb, c->f, c->p);
-	c->read = !r;
-	r = r ?: judge_copy(c->skb, c->p, d->port, POLICY_IN);
+		c->unreadable = read_packet(c->skb, c->f, c->p);
+	c->read = true;
+	r = c->unreadable ? -c->unreadable : judge_copy(c->skb, c->p, d->port, POLICY_IN);
 	c->refused = r ? -r : c->refused;
 	return !r;
 }

@@ -44,6 +44,7 @@ union addr {
 /* struct packet, fragment */
 #define FRAGMENT_ANY 1	 /* a fragment, be it the only one (RFC 6946) */
 #define FRAGMENT_LATER 2 /* not the first: there is no upper-layer header in it */
+#define FRAGMENT_MORE 4	 /* not the last: others belong to it */
 
 struct packet {
 	union addr src, dst;
@@ -310,6 +311,8 @@ static __always_inline void read_fragment4(const struct ip4_header *ip, struct p
 	p->begin = p->l4;
 	if (p->offset)
 		p->fragment |= FRAGMENT_LATER;
+	if (frag & IP4_MORE_FRAGMENTS)
+		p->fragment |= FRAGMENT_MORE;
 }
 
 static __always_inline enum sp_reason read_ip4(struct __sk_buff *skb, const struct place *w,
@@ -379,6 +382,8 @@ static __always_inline bool read_fragment(struct chain *c, const __u8 *h)
 	p->begin = c->at + 8;
 	if (p->offset)
 		p->fragment |= FRAGMENT_LATER;
+	if (offset & IP6_MORE_FRAGMENTS)
+		p->fragment |= FRAGMENT_MORE;
 	p->fragment_id = (__u32)h[4] << 24 | h[5] << 16 | h[6] << 8 | h[7];
 	return true;
 }

@@ -326,7 +326,7 @@ struct sp_config {
  * highest bit left out; of a protocol without ports, 0.
  *
  * `leg`: where a machine that routes is at one of the two ends, which of the ways that the same
- * packets take, to it and from it again; else zero.
+ * packets take, to it and from it again, as a hash of the frame's two MAC addresses; else zero.
  */
 struct sp_flow4_key {
 	__be32 addr[2];

@@ -21,15 +21,16 @@
 
 static void mac_of(enum flowbed_end e, uint8_t mac[SP_MAC_LEN])
 {
-	const uint8_t m[SP_MAC_LEN] = {2, 0, 0, 0, 9, (uint8_t)e};
+	uint8_t last = e == BED_FAR ? BED_TWO ^ BED_ONE ^ BED_SESSION : (uint8_t)e;
+	const uint8_t m[SP_MAC_LEN] = {2, 0, 0, 0, 9, last};
 
 	memcpy(mac, m, sizeof(m));
 }
 
 static int add_end(struct flowbed *b, enum flowbed_end e)
 {
-	bool machine = e != BED_SESSION && e != BED_OTHER_SESSION;
-	bool other = e >= BED_OTHER;
+	bool machine = e != BED_SESSION && e != BED_OTHER_SESSION && e != BED_FAR;
+	bool other = e == BED_OTHER || e == BED_OTHER_SESSION;
 	uint32_t segment = FLOWBED_SEGMENT + other;
 	const struct sp_dst dst = {.ifindex = LOOPBACK,
 				   .port = (uint32_t)e,
@@ -72,6 +73,7 @@ int flowbed_open(struct flowbed *b, uint32_t flows)
 	r = r ?: dataplane_timeouts_set(b->dp, &world_timeouts);
 	for (int e = BED_ONE; e < BED_OTHER && r == 0; e++)
 		r = add_end(b, (enum flowbed_end)e);
+	r = r ?: add_end(b, BED_FAR);
 	if (r < 0) {
 		fprintf(stderr, "flowbed: %s%s%s\n", strerror(-r), error ? ": " : "", error ?: "");
 		flowbed_close(b);

@@ -24,6 +24,7 @@ enum flowbed_end {
 	BED_SESSION,
 	BED_OTHER,	   /* the other user's machine */
 	BED_OTHER_SESSION, /* and session */
+	BED_FAR, /* a session whose address is to TWO's as SESSION's is to ONE's, bit by bit */
 	_BED_ENDS
 };
 

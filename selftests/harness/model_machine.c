@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What may a machine say, and who speaks for it while it sleeps? */
+/*
+ * What may a machine say, who speaks for it while it sleeps, and what does the firewall let pass?
+ *
+ * It stays simple: model_knows says which frames it does not judge. Those are TCP other than one
+ * SYN (states and windows: test_conntrack.c), and first fragments: which of them the program still
+ * remembers is a matter of its places and of 30 s (flow_rows.h, test_conntrack.c). No flow ends by
+ * time, no policy is there but the default, and no error quotes what was sent (flow_rows.h).
+ */
 #include "model_machine.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shape.h"
@@ -19,7 +28,7 @@ struct told {
 	int version;
 	uint8_t src[16], dst[16];
 	unsigned int hops, proto;
-	bool fragment, later;
+	bool fragment, later, more;
 	const uint8_t *upper;
 	size_t upper_len;
 	unsigned int sport, dport, type, code;
@@ -95,7 +104,8 @@ static void read4(struct told *t, const struct model_frame *f)
 	t->hops = ip[8];
 	t->proto = ip[9];
 	t->later = get16(ip + 6) % 0x2000 != 0;
-	t->fragment = t->later || (ip[6] & 0x20);
+	t->more = ip[6] & 0x20;
+	t->fragment = t->later || t->more;
 	t->upper = ip + header;
 	t->upper_len = total - header;
 	if (t->proto == 6 && get16(ip + 6) % 0x2000 == 1)
@@ -138,6 +148,7 @@ static void read6(struct told *t, const struct model_frame *f)
 		if (t->proto == 44) {
 			t->fragment = true;
 			t->later = get16(at + 2) >= 8;
+			t->more = at[3] & 1;
 		}
 		if (len > left) {
 			t->bad = true;
@@ -542,9 +553,11 @@ struct begun {
 	uint32_t segment, ports[2]; /* machines, 0: others; by end */
 	unsigned int proto, key[2];
 	uint8_t addr[2][16];
+	/* Where a router is at an end, what comes by it twice has begun twice: by end, or 0. */
+	uint8_t mac[2][SP_MAC_LEN];
 };
 
-#define BEGUN_MAX 16384
+#define BEGUN_MAX 16384 /* more than is drawn: find_begun ends the run if it is not so */
 
 static struct begun begun[BEGUN_MAX];
 static size_t n_begun;
@@ -592,11 +605,18 @@ static bool is_icmp_error(const struct told *t)
 			       : (t->type >= 3 && t->type <= 5) || t->type == 11 || t->type == 12;
 }
 
+static bool is_same_way(const struct begun *a, const struct begun *b)
+{
+	return memcmp(a->mac, b->mac, sizeof(a->mac)) == 0 ||
+	       (memcmp(a->mac[0], b->mac[1], SP_MAC_LEN) == 0 &&
+		memcmp(a->mac[1], b->mac[0], SP_MAC_LEN) == 0);
+}
+
 static bool is_same_key(const struct begun *a, const struct begun *b)
 {
 	bool icmp = a->proto == 1 || a->proto == 58;
 
-	if (a->segment != b->segment || a->proto != b->proto)
+	if (a->segment != b->segment || a->proto != b->proto || !is_same_way(a, b))
 		return false;
 	if (memcmp(a->key, b->key, sizeof(a->key)) == 0 &&
 	    memcmp(a->addr, b->addr, sizeof(a->addr)) == 0)
@@ -620,9 +640,19 @@ static bool find_begun(const struct begun *b, bool may_begin)
 			begun[i] = *b;
 			return true;
 		}
-	if (n_begun < BEGUN_MAX)
-		begun[n_begun++] = *b;
+	if (n_begun == BEGUN_MAX) {
+		fputs("the model remembers no more: BEGUN_MAX\n", stderr);
+		abort();
+	}
+	begun[n_begun++] = *b;
 	return true;
+}
+
+static bool routes(uint32_t port)
+{
+	const struct world_machine *m = world_machine_of(port);
+
+	return m && (m->flags & SP_M_ROUTER);
 }
 
 static struct begun begun_of(const struct told *t, uint32_t segment, uint32_t from, uint32_t to,
@@ -639,6 +669,20 @@ static struct begun begun_of(const struct told *t, uint32_t segment, uint32_t fr
 	b.key[!turn] = t->dport;
 	memcpy(b.addr[turn], t->src, 16);
 	memcpy(b.addr[!turn], t->dst, 16);
+	if (routes(from) || routes(to)) {
+		memcpy(b.mac[turn], t->b + SP_MAC_LEN, SP_MAC_LEN);
+		memcpy(b.mac[!turn], t->b, SP_MAC_LEN);
+	}
+	return b;
+}
+
+/* That the first fragment of a datagram passed; it knows ports, and no ways. */
+static struct begun fragments_of(const struct told *t, uint32_t segment, uint32_t from, uint32_t to)
+{
+	struct begun b = begun_of(t, segment, from, to, false);
+
+	b.key[0] = b.key[1] = FRAGMENTED;
+	memset(b.mac, 0, sizeof(b.mac));
 	return b;
 }
 
@@ -648,7 +692,7 @@ enum sp_reason model_firewall(const struct model_frame *f, uint32_t segment, uin
 	bool answer = false, same;
 	uint8_t bytes[SHAPE_MAX];
 	unsigned int request;
-	struct begun b, back;
+	struct begun b, back, fragments;
 	struct told t;
 
 	if (f->proto == 0x0806)
@@ -656,10 +700,9 @@ enum sp_reason model_firewall(const struct model_frame *f, uint32_t segment, uin
 	t = read_packet(f, bytes, model_bytes(f, bytes));
 	if (t.bad)
 		return SP_R_BAD_HEADERS;
-	b = begun_of(&t, segment, from, to, false);
-	b.key[0] = b.key[1] = FRAGMENTED;
+	fragments = fragments_of(&t, segment, from, to);
 	if (t.later)
-		return find_begun(&b, false) ? SP_R_NONE : SP_R_FRAGMENT;
+		return find_begun(&fragments, false) ? SP_R_NONE : SP_R_FRAGMENT;
 	if (t.proto == 58 && t.version == 6 && ((t.type >= 130 && t.type <= 137) || t.type == 143))
 		return SP_R_NONE;
 	same = memcmp(t.src, t.dst, 16) == 0;
@@ -674,14 +717,12 @@ enum sp_reason model_firewall(const struct model_frame *f, uint32_t segment, uin
 		b.key[1] = (unsigned int)(t.upper[4] << 8 | t.upper[5]);
 		if (!find_begun(&b, !answer && !same))
 			return SP_R_FLOW_INVALID;
-		b = begun_of(&t, segment, from, to, false);
-		b.key[0] = b.key[1] = FRAGMENTED;
-		if (t.fragment)
-			find_begun(&b, true);
+		if (t.more)
+			find_begun(&fragments, true);
 		return SP_R_NONE;
 	}
-	if (t.fragment && !same)
-		find_begun(&b, true);
+	if (t.more && !same)
+		find_begun(&fragments, true);
 	back = begun_of(&t, segment, from, to, true);
 	if (find_begun(&back, false))
 		return SP_R_NONE;
@@ -705,5 +746,7 @@ bool model_knows(const struct model_frame *f)
 	if (f->proto != 0x0800 && f->proto != 0x86dd)
 		return true;
 	t = read_packet(f, bytes, model_bytes(f, bytes));
-	return t.bad || t.later || t.proto != 6 || memcmp(t.upper + 4, syn, sizeof(syn)) == 0;
+	if (t.bad || t.later)
+		return true;
+	return !t.more && (t.proto != 6 || memcmp(t.upper + 4, syn, sizeof(syn)) == 0);
 }

@@ -28,7 +28,10 @@ enum sp_reason model_firewall(const struct model_frame *f, uint32_t segment, uin
 			      uint32_t to);
 void model_forget_flows(void);
 
-/* Of TCP it knows one SYN, the same for all; test_conntrack.c has the others. */
+/*
+ * Of TCP it knows one SYN, the same for all, and first fragments not at all; test_conntrack.c has
+ * the others.
+ */
 bool model_knows(const struct model_frame *f);
 
 /* Can F be read down to its last header? Who cannot be judged is sent to no machine. */

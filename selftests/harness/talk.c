@@ -96,7 +96,16 @@ static size_t put_icmp(uint8_t *p, const struct talk *t, const struct talk_packe
 	return 8 + n;
 }
 
-static size_t put_upper(uint8_t *p, const struct talk *t, const struct talk_packet *k)
+/* Of SCTP and DCCP the ports, of the rest nothing that anybody looks at. */
+static size_t put_other(uint8_t *p, const struct talk_packet *k)
+{
+	memset(p, 0x55, 16U + k->data);
+	if (k->proto == 132 || k->proto == 33)
+		put16(put16(p, k->port[k->from]), k->port[!k->from]);
+	return 16U + k->data;
+}
+
+static size_t put_whole_upper(uint8_t *p, const struct talk *t, const struct talk_packet *k)
 {
 	switch (k->proto) {
 	case 6:
@@ -108,12 +117,25 @@ static size_t put_upper(uint8_t *p, const struct talk *t, const struct talk_pack
 	case 58:
 		return put_icmp(p, t, k);
 	default:
-		memset(p, 0x55, 16U + k->data);
-		return 16U + k->data;
+		return put_other(p, k);
 	}
 }
 
+static size_t put_upper(uint8_t *p, const struct talk *t, const struct talk_packet *k)
+{
+	size_t n = put_whole_upper(p, t, k);
+
+	if (k->how & TALK_SUM_WRONG)
+		put16(p + (k->proto == 6 ? 16 : k->proto == 17 ? 6 : 2), 0xdead);
+	return n;
+}
+
 /* --- IP --- */
+
+static int receiver(const struct talk_packet *k)
+{
+	return k->how & TALK_TO_SELF ? k->from : !k->from;
+}
 
 static size_t put_ip4(uint8_t *p, const struct talk_packet *k, size_t n)
 {
@@ -126,7 +148,7 @@ static size_t put_ip4(uint8_t *p, const struct talk_packet *k, size_t n)
 	p[8] = 64;
 	p[9] = k->proto;
 	inet_pton(AF_INET, talk_address[0][k->from], p + 12);
-	inet_pton(AF_INET, talk_address[0][!k->from], p + 16);
+	inet_pton(AF_INET, talk_address[0][receiver(k)], p + 16);
 	put16(p + 10, shape_checksum(p, IP4, 0));
 	return IP4;
 }
@@ -140,7 +162,7 @@ static size_t put_ip6(uint8_t *p, const struct talk_packet *k, size_t n)
 	p[6] = k->proto;
 	p[7] = 64;
 	inet_pton(AF_INET6, talk_address[1][k->from], p + 8);
-	inet_pton(AF_INET6, talk_address[1][!k->from], p + 24);
+	inet_pton(AF_INET6, talk_address[1][receiver(k)], p + 24);
 	if (k->slice_len) {
 		p[6] = 44;
 		p[IP6] = k->proto;

@@ -19,6 +19,8 @@
 /* How a packet was made, for who judges a difference. */
 #define TALK_ALTERED 0x1   /* a field is not what it should be */
 #define TALK_QUOTE_OFF 0x2 /* its quotation's sequence number is one that nobody sent */
+#define TALK_SUM_WRONG 0x4 /* the upper layer's checksum is there, and is wrong */
+#define TALK_TO_SELF 0x8   /* both addresses are the sender's */
 
 struct talk_packet {
 	uint8_t from; /* the end that sends it: 0, 1 */

@@ -52,6 +52,10 @@ ROW("icmp: an answer of him who asked", OK(PING(0, 8, 128)), NO(FLOW_INVALID, PI
 ROW("icmp: both ask", OK(PING(0, 8, 128)), OK(PING(1, 8, 128)), OK(PING(0, 0, 129)), OK(PING(1, 0, 129)))
 ROW("icmp: neither asks nor answers", NO(FLOW_INVALID, PING(0, 40, 200)))
 ROW("another protocol", OK(OTHER(0)), OK(OTHER(1)))
+ROW("sctp, dccp, gre: no states, either side begins", OK(PROTO(1, 132)), OK(PROTO(0, 132)), OK(PROTO(1, 33)), OK(PROTO(0, 33)), OK(PROTO(1, 47)), OK(PROTO(0, 47)))
+ROW("sctp: an error of it", OK(PROTO(0, 132)), OK(ERROR(1, 3, 0)))
+ROW("to the own address: tcp, udp, echo, sctp", NO(FLOW_INVALID, {.how = TALK_TO_SELF, .proto = 6, .flags = S, .win = 1, .scale = TALK_NO_SCALE, .quotes = -1}), NO(FLOW_INVALID, {.how = TALK_TO_SELF, .proto = 17, .quotes = -1}), NO(FLOW_INVALID, {.how = TALK_TO_SELF, .proto = 1, .type = 8, .code = 128, .quotes = -1}), NO(FLOW_INVALID, {.how = TALK_TO_SELF, .proto = 132, .quotes = -1}))
+ROW("wrong checksums: tcp, udp, echo", OK({.how = TALK_SUM_WRONG, .proto = 6, .flags = S, .win = 1, .scale = TALK_NO_SCALE, .quotes = -1}), OK({.how = TALK_SUM_WRONG, .proto = 17, .quotes = -1}), OK({.how = TALK_SUM_WRONG, .proto = 1, .type = 8, .code = 128, .quotes = -1}))
 
 /* --- errors --- */
 ROW("error: of a UDP flow", OK(UDP(0)), OK(ERROR(1, 3, 0)))
@@ -66,6 +70,7 @@ ROW("error: of a segment that nobody sent", OPEN, NO(FLOW_WINDOW, TCP(0, A, 101 
 ROW("fragments: in their order", OK(PIECE(0, 0, 800, 0)), OK(PIECE(0, 800, 608, 1)))
 ROW("fragments: three", OK(PIECE(0, 0, 400, 0)), OK(PIECE(0, 400, 400, 0)), OK(PIECE(0, 800, 608, 1)))
 ROW("fragments: without the first", NO(FRAGMENT, PIECE(0, 800, 608, 1)))
+ROW("fragments: one that has no others (RFC 6946)", OK(PIECE(0, 0, 1408, 1)), NO(FRAGMENT, PIECE(0, 800, 608, 1)))
 ROW("fragments: the other way", OK(PIECE(0, 0, 800, 0)), NO(FRAGMENT, PIECE(1, 800, 608, 1)))
 ROW("fragments: the first without its header", NO(BAD_HEADERS, {.from = 0, .proto = 6, .win = 1, .flags = S, .data = 100, .slice = 0, .slice_len = 8, .more = true, .scale = TALK_NO_SCALE, .quotes = -1}))
 ROW("fragments: one that reaches into the header", OK({.from = 0, .proto = 6, .win = 1, .flags = S, .data = 100, .slice = 0, .slice_len = 64, .more = true, .scale = TALK_NO_SCALE, .quotes = -1}), NO(FRAGMENT, {.from = 0, .proto = 6, .data = 100, .slice = 16, .slice_len = 64, .scale = TALK_NO_SCALE, .quotes = -1}))

@@ -54,6 +54,7 @@ ROW("router solicitation", W_FREE, 0, M_MULTICAST, M_M2, RS("fe80::2", M_M2), GO
 ROW("unsolicited advertisement", W_PINNED, 0, M_MULTICAST, M_M1, NA("fd06::1", "ff02::1", "fd06::1", M_M1), GOES_TO(461, 463, 61, 32, 34, 35, 37))
 ROW("router advertisement of a router", W_ROUTER, 0, M_MULTICAST, M_M5, RA("fe80::5", M_M5), GOES_TO(461, 463, 61, 31, 32, 34, 37))
 ROW("to sleepers too: they are left out", W_NET6, 0, M_BROADCAST, M_N6, ARP_REQUEST(M_N6, "10.6.0.62", "10.6.0.99"), GOES_TO(461, 463, 31, 32, 34, 35, 37))
+ROW("to all, a later fragment that cannot be read: no machine gets it", W_NET6, 0, M_MULTICAST, M_N6, OTHER("fd06::62", "ff02::1", 253, .how = SHAPE_HOP | SHAPE_LATER), GOES_TO(461, 463))
 
 /* --- IPv4 and IPv6 sources: I6 --- */
 ROW("source nobody's, pinned", W_PINNED, 0, M_M2, M_M1, UDP("10.6.0.99", "10.6.0.2", 1, 2), DROPPED(SPOOF_IP))

@@ -67,10 +67,11 @@ static void reset(uint32_t flows, uint64_t new_per_s, uint64_t burst)
 		.from = (end), .proto = 17, .data = 1400, .slice = (at), .slice_len = (n),         \
 		.more = !(last), .quotes = -1                                                      \
 	}
-#define OTHER(end)                                                                                 \
+#define PROTO(end, number)                                                                         \
 	{                                                                                          \
-		.from = (end), .proto = 99, .quotes = -1                                           \
+		.from = (end), .proto = (number), .quotes = -1                                     \
 	}
+#define OTHER(end) PROTO(end, 99)
 
 struct step {
 	struct talk_packet packet;
@@ -229,6 +230,29 @@ static bool answer_passes(void)
 
 	/* It has no flow: it begins one, as a new flow of its own may. */
 	return r == 0;
+}
+
+/* --- ways --- */
+
+/* What passes two routers is a flow at each of them; neither takes the other's place. */
+static void test_ways(void **state)
+{
+	const struct sp_machine router = {.slot = FLOWBED_SLOT, .flags = SP_M_ROUTER};
+
+	for (int six = 0; six < 2; six++) {
+		reset(FLOWS, 0, 0);
+		for (uint32_t port = BED_ONE; port <= BED_TWO; port++)
+			assert_int_equal(dataplane_machine_begin(bed.dp, port, &router), 0);
+		for (int again = 0; again < 3; again++) {
+			assert_int_equal(send_udp(BED_SESSION, BED_ONE, 7, six), 0);
+			assert_int_equal(send_udp(BED_FAR, BED_TWO, 7, six), 0);
+			assert_int_equal(send_udp(BED_ONE, BED_SESSION, 7, six), 0);
+			assert_int_equal(send_udp(BED_TWO, BED_FAR, 7, six), 0);
+		}
+		assert_int_equal(flowbed_count(&bed), 2);
+		assert_int_equal(slot().opened, 2);
+	}
+	reset(FLOWS, 0, 0);
 }
 
 /* --- budgets --- */
@@ -466,11 +490,12 @@ static int teardown(void **state)
 int main(void)
 {
 	static const struct CMUnitTest more[] = {
-		cmocka_unit_test(test_complete),     cmocka_unit_test(test_table_full),
-		cmocka_unit_test(test_rate),	     cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_frozen_owner), cmocka_unit_test(test_frozen_other),
-		cmocka_unit_test(test_collection),   cmocka_unit_test(test_end_port),
-		cmocka_unit_test(test_end_one),	     cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_complete),     cmocka_unit_test(test_ways),
+		cmocka_unit_test(test_table_full),   cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_timeout),	     cmocka_unit_test(test_frozen_owner),
+		cmocka_unit_test(test_frozen_other), cmocka_unit_test(test_collection),
+		cmocka_unit_test(test_end_port),     cmocka_unit_test(test_end_one),
+		cmocka_unit_test(test_flood),
 	};
 	struct CMUnitTest tests[SP_ARRAY_SIZE(rows) + SP_ARRAY_SIZE(more)];
 	size_t n = 0;

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "lib/cleanup.h"
+#include "machine_words.h"
 #include "selftests/harness/draw.h"
 #include "selftests/harness/net.h"
 #include "selftests/harness/probe.h"
@@ -164,6 +165,7 @@ struct state {
 	struct sp_machine machines[WORLD_PORTS];
 	struct sp_slot slots[WORLD_SEGMENTS + 1];
 	struct sp_police police[WORLD_PORTS];
+	struct sp_quota quotas[WORLD_PORTS];
 	uint64_t flows, sum;
 };
 
@@ -181,6 +183,7 @@ static int add_flow(const struct dataplane_flow *f, void *arg)
 static void take_state(struct state *s)
 {
 	int police = dataplane_map_fd(world.dp, "police");
+	int quotas = dataplane_map_fd(world.dp, "quotas");
 
 	memset(s, 0, sizeof(*s));
 	assert_int_equal(tally_take(&world, &s->tally), 0);
@@ -189,6 +192,7 @@ static void take_state(struct state *s)
 						     &s->machines[i]),
 				 0);
 		assert_int_equal(bpf_map_lookup_elem(police, &i, &s->police[i]), 0);
+		assert_int_equal(bpf_map_lookup_elem(quotas, &i, &s->quotas[i]), 0);
 	}
 	for (uint32_t i = 1; i <= WORLD_SEGMENTS; i++)
 		assert_int_equal(dataplane_slot_get(world.dp, i, &s->slots[i]), 0);
@@ -355,6 +359,87 @@ static void test_flow(void **state)
 	assert_memory_not_equal(&before, &after, sizeof(before)); /* and it would have been seen */
 }
 
+/* --- rates, and what is learned from DHCP --- */
+
+#define LEASING 32 /* W_FREE */
+#define USER 500
+#define AT_ONCE 32
+
+static void set_rates(uint32_t user, uint64_t group)
+{
+	const struct dataplane_rate port = {.user = user},
+				    all = {.frames_per_s = 1, .frames_burst = 1};
+
+	assert_int_equal(dataplane_police_set(world.dp, LEASING, &port), 0);
+	assert_int_equal(dataplane_police_set(world.dp, USER, &all), 0);
+	assert_int_equal(dataplane_quota_set(world.dp, LEASING, group, group), 0);
+}
+
+static void count_notice(const struct sp_notice *n, void *arg)
+{
+	if (n->kind == SP_NOTICE_DHCP_SENT && n->port == LEASING)
+		++*(unsigned int *)arg;
+}
+
+static unsigned int leases_told(void)
+{
+	unsigned int n = 0;
+
+	assert_true(dataplane_notices_drain(world.dp, count_notice, &n) >= 0);
+	return n;
+}
+
+/* Asked twice: nothing is taken by that. REASON 0: it goes to the others of the segment. */
+static void expect_told(const struct model_frame *f, enum sp_reason reason)
+{
+	static struct state before, after;
+	struct sp_walk w;
+
+	take_state(&before);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(explain(f, &w), 0);
+		assert_non_null(last_of(&w));
+		if (last_of(&w)->kind != (reason ? SP_STEP_DROP : SP_STEP_COPY) ||
+		    (reason && last_of(&w)->value != reason))
+			fail_msg("ends in step %u, %u", last_of(&w)->kind, last_of(&w)->value);
+	}
+	take_state(&after);
+	assert_memory_equal(&before, &after, sizeof(before));
+	assert_int_equal(leases_told(), 0);
+}
+
+static void test_rates(void **state)
+{
+	const struct shape discover =
+		UDP("0.0.0.0", "255.255.255.255", 68, 67, .data = SP_EXPLAIN_MIN * 4);
+	struct model_frame f = model_frame_of(W_FREE, 0, M_BROADCAST, M_M2, &discover);
+
+	assert_int_equal(world_reset_machines(&world), 0);
+	dataplane_machine_flags(world.dp, LEASING, SP_M_PINNED | SP_M_LEASE, 0);
+	leases_told();
+	set_rates(USER, 1);
+	expect_told(&f, SP_R_NONE);
+	/* A burst of one lets another pass whose schedule is not ahead yet. */
+	for (int i = 0; i < 2; i++)
+		probe_steer(&prober, &f);
+	assert_true(leases_told() > 0);
+	expect_told(&f, SP_R_USER_RATE);
+	set_rates(0, 1);
+	expect_told(&f, SP_R_NONE);
+	for (int i = 0; i < 2; i++)
+		probe_steer(&prober, &f);
+	assert_true(leases_told() > 0);
+	expect_told(&f, SP_R_GROUP_RATE);
+	set_rates(0, 0);
+	for (int i = 0; i < AT_ONCE + 1; i++)
+		probe_steer(&prober, &f);
+	assert_in_range(leases_told(), 1, AT_ONCE + 1);
+	expect_told(&f, SP_R_LEASE);
+	set_rates(0, 0); /* and a full bucket again */
+	expect_told(&f, SP_R_NONE);
+	assert_int_equal(world_reset_machines(&world), 0);
+}
+
 static void test_size(void **state)
 {
 	static const uint8_t data[SP_EXPLAIN_LEN + 1];
@@ -406,9 +491,8 @@ static int teardown(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_only_looks),
-		cmocka_unit_test(test_agrees),
-		cmocka_unit_test(test_flow),
+		cmocka_unit_test(test_only_looks), cmocka_unit_test(test_agrees),
+		cmocka_unit_test(test_flow),	   cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_size),
 	};
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * How long does OpenVPN's thread wait for the daemon at a new MAC? 1,000 addresses a second are
+ * How long does OpenVPN's thread wait for the daemon at a new MAC? So many addresses a second are
  * learned and forgotten again, each request on a connection of its own, as the hook program does.
+ *   bench_learn SESSION... RATE     for ten seconds
  */
 #include "bench/session.h"
 
-#define RATE 1000
+#define RATE_MAX 1000
 #define SECONDS 10
 #define MACS 4 /* in turn; at most one of them is bound at a time */
 
@@ -42,20 +43,24 @@ static double one(const struct bench_session *s, const struct hook_learn *l, uin
 
 int main(int argc, char **argv)
 {
-	static double us[RATE * SECONDS];
+	static double us[RATE_MAX * SECONDS];
 	struct bench_session s;
 	struct hook_learn l = {.event = HOOK_ADD};
-	const size_t n = SP_ARRAY_SIZE(us);
-	uint64_t start;
+	uint64_t start, rate;
+	size_t n;
 
-	if (argc != 1 + SESSION_ARGS)
+	if (argc != 2 + SESSION_ARGS)
 		return 2;
+	rate = strtoul(argv[1 + SESSION_ARGS], NULL, 10);
+	if (rate < 1 || rate > RATE_MAX)
+		return 2;
+	n = rate * SECONDS;
 	parse_session(&s, argv + 1);
 	l.vid = s.vid;
 	start = now_ns() + 10000000;
 	for (size_t i = 0; i < n; i++) {
 		bench_mac(l.mac, 0xfe000000 + (uint32_t)(i % MACS));
-		us[i] = one(&s, &l, start + i * (1000000000 / RATE));
+		us[i] = one(&s, &l, start + i * (1000000000 / rate));
 	}
 	report("learn.p50", median(us, n), "us", NULL, 0, 0);
 	report("learn.p99", quantile(us, n, 0.99), "us", NULL, 0, 0);

@@ -43,6 +43,9 @@ def _closing(lab):
         lab.close()
 
 
+LEARN_RATE = 1000  # a second
+
+
 def _program(lab, name, *args, timeout=120):
     """Run a bench program; its rows."""
     out = net.run(f"{lab.build}/bench/{name}", *args, timeout=timeout).stdout
@@ -65,12 +68,15 @@ def hooks(emit, wanted):
         lab.client("alice").connect()
         key = _session_key(lab, "alice")
         if wanted("learn"):
-            for row in _program(lab, "bench_learn", *key):
+            for row in _program(lab, "bench_learn", *key, LEARN_RATE):
                 emit(row)
         if wanted("plugin"):
             so = f"{lab.build}/hooks/openvpn-plugin-sallyport.so"
             for row in _program(lab, "bench_plugin", so, REFUSED_MAC, *key):
                 emit(row)
+
+
+CLAIM_RATE = 100  # a second: two transactions each
 
 
 def learn_mysql(emit, _wanted):
@@ -86,7 +92,7 @@ def learn_mysql(emit, _wanted):
         lab.up()
         lab.user("alice", "10.50.0.10/24")
         lab.client("alice").connect()
-        for row in _program(lab, "bench_learn", *_session_key(lab, "alice")):
+        for row in _program(lab, "bench_learn", *_session_key(lab, "alice"), CLAIM_RATE):
             emit(dict(row, name=row["name"].replace("learn.", "learn.mysql.")))
     db.stop()
 

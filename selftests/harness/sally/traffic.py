@@ -9,6 +9,7 @@ import json
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import time
@@ -40,6 +41,7 @@ class Beside:
         if self.pid == 0:
             status = 1
             try:
+                os.setpgid(0, 0)
                 os.close(self.result)
                 os.close(self.stop)
                 if first:
@@ -48,6 +50,8 @@ class Beside:
                 status = 0
             finally:
                 os._exit(status)
+        with contextlib.suppress(PermissionError):  # both sides do it: none is too late
+            os.setpgid(self.pid, self.pid)
         os.close(there)
         os.close(stop)
 
@@ -62,6 +66,14 @@ class Beside:
         """By itself: before it was asked to."""
         return bool(select.select([self.result], [], [], 0)[0])
 
+    def kill(self):
+        """And whatever it has started."""
+        os.killpg(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.stop)
+        os.close(self.result)
+        self.pid = None
+
     def finish(self, timeout=30):
         """The result; an error of the child is one of the test."""
         if self.pid is None:
@@ -71,7 +83,7 @@ class Beside:
         os.close(self.stop)
         there = select.select([self.result], [], [], timeout)[0]
         if not there:
-            os.kill(self.pid, 9)
+            os.killpg(self.pid, signal.SIGKILL)
         with os.fdopen(self.result, "rb") as f:
             data = f.read()
         os.waitpid(self.pid, 0)

@@ -169,13 +169,14 @@ class MachineLab(Lab):
         self.libvirt.start()
         return super().up()
 
-    def machine(self, user, short, *addresses, page=None, words="", memory=MEMORY, add=(), known=True):
+    def machine(self, user, short, *addresses, page=None, words="", memory=MEMORY, add=(), known=True,
+                initrd="initrd"):
         """A machine that boots the guest's kernel directly. KNOWN: its addresses are told, too."""
         page = page or f"{user}-{short}"
         line = f"{BOOT} sp.ip={','.join(addresses)} sp.page={page} {words}"
         told = ["--address", ",".join(a.split("/")[0] for a in addresses)] if known and addresses else []
         self.sallyport("--timeout", "60", "machine", "add", user, short, "--kernel", f"{GUEST}/vmlinux",
-                       "--initrd", f"{GUEST}/initrd", "--cmdline", line, "--memory", str(memory), *told, *add)
+                       "--initrd", f"{GUEST}/{initrd}", "--cmdline", line, "--memory", str(memory), *told, *add)
         m = Machine(self, user, short, addresses, page)
         self.machines[m.name] = m
         return m

@@ -30,7 +30,7 @@ QEMU = "libvirt-qemu"  # Debian's user for it, made by a package that would also
 QEMU_ID = 64055
 DIRS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvirt", "log": "/var/log/libvirt",
         "cache": "/var/cache/libvirt"}
-GUEST = worlds.STATE + "/guest"  # vmlinux, initrd, vmlinuz, disk.qcow2; read-only
+GUEST = worlds.STATE + "/guest"  # what scripts/guest makes; read-only
 # Half of what the kernel does at its start, without KVM, is to test its ciphers. On a busy host it may
 # find its timer too slow, and stop for good: a hypervisor's timer needs no such test.
 BOOT = "console=ttyS0 quiet cryptomgr.notests no_timer_check"

@@ -55,8 +55,11 @@ static __always_inline bool may_say(__u64 *next_ns, __u64 *withheld)
 	return true;
 }
 
-/* What the port's own rate refuses, the user's does not count. */
-static __always_inline enum sp_reason judge_rate(__u32 port, __u32 len)
+/*
+ * What the port's own rate refuses, the user's does not count. A function, so that its keys are not
+ * on the stack of its caller: Linux 6.1 rounds each one's part up to 32 bytes, and 512 are all.
+ */
+static __noinline enum sp_reason judge_rate(__u32 port, __u32 len)
 {
 	struct sp_police *p = bpf_map_lookup_elem(&police, &port);
 	__u32 user;

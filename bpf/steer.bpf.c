@@ -246,12 +246,11 @@ static __noinline int machine_group(struct __sk_buff *skb, const struct frame *f
 
 /*
  * Its flow is looked up before it is judged: it may say that the source's address was looked up
- * already. D: where it goes, may be NULL. Not a function of its own: Linux 6.1 rounds each one's
- * part of the stack up to 32 bytes, and there were 544 then.
+ * already. D: where it goes, may be NULL.
  */
-static __always_inline int machine_unicast(struct __sk_buff *skb, const struct frame *f,
-					   const struct sp_bind *bind, struct sp_machine *self,
-					   const struct sp_dst *d)
+static __noinline int machine_unicast(struct __sk_buff *skb, const struct frame *f,
+				      const struct sp_bind *bind, struct sp_machine *self,
+				      const struct sp_dst *d)
 {
 	struct sp_machine *to = NULL;
 	struct sp_flow *flow = NULL;

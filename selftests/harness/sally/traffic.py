@@ -153,8 +153,8 @@ class Beat(Beside):
 
 class Mirror(Beside):
     """
-    A connection to an echo server that is never quiet: random bytes at RATE bytes/s, each of which must come back in its
-    place. finish(): {sent, whole}, and whether the digests of both ways are the same.
+    A connection to an echo server that is never quiet: random bytes at RATE bytes/s, each of which must come back
+    in its place. finish(): {sent, whole}; whole: the digests of both ways are the same.
     """
 
     CHUNK = 16384

@@ -40,7 +40,6 @@ enum {
 };
 
 enum {
-	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
 };
 

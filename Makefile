@@ -210,6 +210,7 @@ bench-bins: $(BENCH_BIN)
 
 need_root = @test "$$(id -u)" = 0 || { echo "make $@: root is needed; run: sudo make $@" >&2; exit 1; }
 built = $(Q)$(MAKE) --no-print-directory -j2 O=$(O) compile
+guest = $(Q)scripts/guest $(O)
 san   = $(Q)$(MAKE) --no-print-directory -j2 SAN=1 O=$(O)/san
 
 deps: ## install the Debian packages that building and testing need
@@ -221,6 +222,7 @@ check: ## install what is missing, build, run every test and the lint; ends with
 	$(built) prog-bins unit-bins bench-bins
 	$(san) compile unit-bins prog-bins
 	$(Q)$(MAKE) --no-print-directory -j2 O=$(O) fuzz-bins
+	$(guest)
 	$(Q)scripts/check $(O)
 
 test: ## the tests without lint, fuzzing and the 6.1 kernel
@@ -228,6 +230,7 @@ test: ## the tests without lint, fuzzing and the 6.1 kernel
 	$(Q)scripts/deps test
 	$(built) prog-bins unit-bins
 	$(san) compile unit-bins prog-bins
+	$(guest)
 	$(Q)scripts/check $(O) unit prog e2e
 
 lint: ## formatters, static analysis, man pages, units
@@ -239,12 +242,14 @@ demo: ## three real clients on one endpoint, each with its own workloads; KEEP=1
 	$(need_root)
 	$(Q)scripts/deps test
 	$(built)
+	$(guest)
 	$(Q)SP_BUILD=$(O) KEEP=$(KEEP) scripts/demo
 
 bench: ## figures against peers, into build/bench.json
 	$(need_root)
 	$(Q)scripts/deps test
 	$(built) bench-bins
+	$(guest)
 	$(Q)SP_BUILD=$(O) bench/run
 
 fuzz: ## every fuzzer for FUZZ_SECONDS (600) each

@@ -97,16 +97,17 @@ json_t *view_machine(const struct machine *m)
 {
 	char uuid[UUID_STRLEN], mac[MAC_STRLEN];
 	uint64_t now = client_now_us();
-	json_t *j = json_pack(
-		"{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:b}",
-		"user", m->row.user, "name", m->row.name, "id", (json_int_t)m->id, "domain",
-		m->row.domain, "uuid", uuid_format(m->row.uuid, uuid), "mac",
-		mac_format(m->row.mac, mac), "segment", (json_int_t)m->row.segment, "state",
-		machine_state_text(m), "want", level_name(m->want), "held", m->row.held,
-		"memory_mib", (json_int_t)m->row.memory_mib, "vcpus", (json_int_t)m->row.vcpus,
-		"policy", view_policy(m), "addresses", view_addresses(m), "pinned",
-		m->row.pinned != PINNED_NO, "dhcp", m->row.pinned == PINNED_DHCP, "leases",
-		machine_view_leases(m));
+	json_t *j =
+		json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:b, s:I, s:I, s:o, s:o, "
+			  "s:b, s:b, s:o}",
+			  "user", m->row.user, "name", m->row.name, "id", (json_int_t)m->id,
+			  "domain", m->row.domain, "uuid", uuid_format(m->row.uuid, uuid), "mac",
+			  mac_format(m->row.mac, mac), "segment", (json_int_t)m->row.segment,
+			  "state", machine_state_text(m), "want", level_name(m->want), "held",
+			  m->row.held, "memory_mib", (json_int_t)m->row.memory_mib, "vcpus",
+			  (json_int_t)m->row.vcpus, "policy", view_policy(m), "addresses",
+			  view_addresses(m), "pinned", m->row.pinned != PINNED_NO, "dhcp",
+			  m->row.pinned == PINNED_DHCP, "leases", machine_view_leases(m));
 
 	json_object_update_new(j, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "device",
 					    m->link.name, "ifindex", (json_int_t)m->link.ifindex,

@@ -128,7 +128,7 @@ def make(lab, cluster):
         lab.daemon.write_config()
         lab.sallyport("store", "init", "--config", lab.daemon.config)
         for n in cluster.nodes:
-            net.wait_for(lambda n=n: n.sql("SELECT version FROM sallyport", "sallyport") == [["3"]], 10,
+            net.wait_for(lambda n=n: n.sql("SELECT version FROM sallyport", "sallyport") == [["4"]], 10,
                          f"the store at node {n.number}")
 
 

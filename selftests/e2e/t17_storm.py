@@ -157,7 +157,8 @@ def clear(lab, members, before, fds):
         fds["socket"] += 1  # OpenVPN's plugin may keep its connection
         net.wait_for(lambda: not descriptors(lab) - fds, 30,
                      lambda: f"no more descriptors than before; there are {descriptors(lab) - fds} more")
-        odd = {k: v for k, v in lab.reasons().items() if v and k in ("tag-failed", "clone-failed", "port-unknown")}
+        # A copy may be refused by the kernel: by a tap whose guest has just gone.
+        odd = {k: v for k, v in lab.reasons().items() if v and k in ("tag-failed", "port-unknown")}
         check(not odd, f"drops that nothing explains: {odd}")
 
 

@@ -285,14 +285,18 @@ void number_end_flows(struct machine *m)
 
 /* --- its clock (M8) --- */
 
-/* What it has in memory is kept, and nothing of it runs; -1: who knows. */
+/*
+ * What it has in memory is kept, and nothing of it runs, or what was sent to it waits until it does:
+ * that has to find its flow then, however long a guest takes to boot. -1: who knows.
+ */
 static int stands_still(const struct machine *m)
 {
 	if (m->busy && (m->verb == VIRT_SUSPEND || m->verb == VIRT_SAVE))
 		return 1;
 	if (m->info.state == VIRT_UNKNOWN)
 		return -1;
-	return m->info.state == VIRT_PAUSED || m->info.state == VIRT_SAVED;
+	return m->info.state == VIRT_PAUSED || m->info.state == VIRT_SAVED ||
+	       (m->n_parked > 0 && !machine_is_awake(m));
 }
 
 void number_set_clock(struct machine *m)

@@ -286,8 +286,8 @@ void number_end_flows(struct machine *m)
 /* --- its clock (M8) --- */
 
 /*
- * What it has in memory is kept, and nothing of it runs, or what was sent to it waits until it does:
- * that has to find its flow then, however long a guest takes to boot. -1: who knows.
+ * What it has in memory is kept, and nothing of it runs, or what was sent to it waits until it
+ * does: that has to find its flow then, however long a guest takes to boot. -1: who knows.
  */
 static int stands_still(const struct machine *m)
 {

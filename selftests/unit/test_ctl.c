@@ -1020,7 +1020,7 @@ static void test_completion(void **state)
 	r = doctor_run("/bin/bash",
 		       (const char *const[]){"bash", "selftests/unit/completion.sh",
 					     getenv("SP_BUILD") ?: "build", NULL},
-		       out, sizeof(out), 60000);
+		       out, sizeof(out), 180000);
 	if (r != 0)
 		print_message("# completion: %s\n", out);
 	assert_int_equal(r, 0);

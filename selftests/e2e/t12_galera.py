@@ -4,6 +4,7 @@
 nothing that was acknowledged lost (I8), is no MAC bound twice (I6), do live sessions go on (I5), and
 does the store go on with the next host?"""
 
+import errno
 import os
 import subprocess
 import sys
@@ -51,6 +52,9 @@ class Storm:
         same(self.process.wait(20), 0, f"status of {self.name}: {self.error()}")
 
 
+REFUSALS = (-errno.EEXIST, -errno.ENOENT)  # the store has answered: nothing was changed
+
+
 def held(storm):
     """For each MAC, the times from when a claim of this server was acknowledged until it was let go:
     [(mac, session, since, until)]; until None: it still is."""
@@ -65,6 +69,9 @@ def held(storm):
             if other:  # from another session of the same user: that one's is over
                 close((mac, other), began)
             open_.setdefault((mac, session), returned)
+        elif what == "claim" and r not in REFUSALS:
+            for key in [k for k in open_ if k[0] == mac]:  # it may have been done, and taken from another session
+                close(key, began)
         elif what == "release":
             close((mac, session), began)  # whatever was answered: from here on it may be free
         elif what == "end":

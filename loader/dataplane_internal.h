@@ -96,7 +96,8 @@ struct dataplane {
 	pthread_mutex_t policy_lock;
 	uint16_t *rule_refs; /* by counter: rules that count there; max_rules of them */
 	uint32_t max_rules, rules_used, rules_next;
-	int *policy_fds; /* not pinned: by port number, -1: none */
+	bool *has_policy; /* by port number: what the outer map knows, which is slow to tell */
+	int *policy_fds;  /* not pinned: likewise, -1: none */
 };
 
 /* The directory of this version's pins. -ENAMETOOLONG. */
@@ -138,6 +139,35 @@ void dataplane_unprove_slot(struct dataplane *dp, uint32_t slot);
  */
 int dataplane_run(const struct dataplane *dp, enum dataplane_prog prog, const uint32_t cb[5],
 		  const void *data, size_t n);
+
+/* A rule and where it counts. */
+struct place {
+	uint64_t identity;
+	uint32_t counter;
+};
+
+/* What one policy counts with. */
+struct places {
+	struct place *v; /* by identity */
+	size_t n;
+	uint32_t defaults[_SP_DIRECTIONS];
+};
+
+/* One row of a policy's map, which is of KIND. -EUCLEAN: it is not. */
+int dataplane_read_row(int fd, uint32_t index, enum sp_row_kind kind, struct sp_row *ret);
+
+/* What the policy behind FD counts with; places_free() frees what is in RET. -EUCLEAN. */
+int places_read(int fd, struct places *ret);
+void places_free(struct places *p);
+
+/* Those below under policy_lock. */
+
+/* Counters for all rules of ROWS: the one that OLD has for the same rule, or one at 0. -ENOSPC;
+ * what was taken until then is held. */
+int rules_take(struct dataplane *dp, const struct places *old, struct sp_row *rows);
+void rules_release(struct dataplane *dp, const struct sp_row *rows);
+void places_hold(struct dataplane *dp, const struct places *p);
+void places_release(struct dataplane *dp, const struct places *p);
 
 /*
  * Take over the policies that are pinned, or put the built-in default in force where there is none:

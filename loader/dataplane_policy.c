@@ -89,13 +89,6 @@ static int open_policy(struct dataplane *dp, uint32_t port, uint32_t *ret_rows)
 	return r;
 }
 
-static int read_row(int fd, uint32_t index, enum sp_row_kind kind, struct sp_row *ret)
-{
-	if (bpf_map_lookup_elem(fd, &index, ret) < 0)
-		return -errno;
-	return ret->kind == kind ? 0 : -EUCLEAN;
-}
-
 /* Rows as a map that nobody writes any more. */
 static int make_policy(const struct dataplane *dp, const struct sp_row *rows, uint32_t n)
 {
@@ -139,188 +132,21 @@ static int publish(struct dataplane *dp, uint32_t port, int *fd)
 	}
 	if (bpf_map_update_elem(dp->map_fd[DP_POLICIES], &port, fd, BPF_ANY) < 0)
 		r = errno == E2BIG ? -ENOENT : -errno;
-	if (dp->dir[0]) {
-		if (r == 0 && rename(staged, path) < 0)
-			r = -errno;
-		if (r < 0)
+	if (r < 0) {
+		if (dp->dir[0])
 			unlink(staged);
 		return r;
 	}
-	if (r < 0)
-		return r;
+	__atomic_store_n(&dp->has_policy[port], true, __ATOMIC_RELAXED);
+	if (dp->dir[0]) {
+		rename(staged, path); /* where it cannot, it is found under its first name */
+		return 0;
+	}
 	pthread_mutex_lock(&dp->policy_lock);
 	closep(&dp->policy_fds[port]);
 	dp->policy_fds[port] = TAKE_FD(*fd);
 	pthread_mutex_unlock(&dp->policy_lock);
 	return 0;
-}
-
-/* --- counters --- */
-
-/* A rule and where it counts. */
-struct place {
-	uint64_t identity;
-	uint32_t counter;
-};
-
-/* What one policy counts with. */
-struct places {
-	struct place *v; /* by identity */
-	size_t n;
-	uint32_t defaults[_SP_DIRECTIONS];
-};
-
-static void places_free(struct places *p)
-{
-	free(p->v);
-}
-
-static int compare_places(const void *a, const void *b)
-{
-	const struct place *x = a, *y = b;
-
-	return x->identity < y->identity ? -1 : x->identity > y->identity;
-}
-
-static int read_places(int fd, struct places *ret)
-{
-	struct sp_row head, row;
-	_cleanup_(places_free) struct places p = {.v = NULL};
-	int r = read_row(fd, 0, SP_ROW_HEAD, &head);
-
-	if (r < 0)
-		return r;
-	if (head.head.rules > SP_RULES_MAX)
-		return -EUCLEAN;
-	memcpy(p.defaults, head.head.counter, sizeof(p.defaults));
-	p.v = calloc(head.head.rules + 1U, sizeof(*p.v));
-	if (!p.v)
-		return -ENOMEM;
-	for (; p.n < head.head.rules; p.n++) {
-		size_t k = p.n % SP_RULES_ROW;
-
-		if (k == 0)
-			r = read_row(fd, (uint32_t)(head.head.first_rules + p.n / SP_RULES_ROW),
-				     SP_ROW_RULES, &row);
-		if (r < 0)
-			return r;
-		p.v[p.n] = (struct place){row.rules.identity[k], row.rules.counter[k]};
-	}
-	qsort(p.v, p.n, sizeof(*p.v), compare_places);
-	*ret = (struct places){.v = TAKE_PTR(p.v), .n = p.n};
-	memcpy(ret->defaults, p.defaults, sizeof(ret->defaults));
-	return 0;
-}
-
-/* Under the lock, here and below. */
-static void hold(struct dataplane *dp, uint32_t counter)
-{
-	if (counter == 0 || counter >= dp->max_rules || dp->rule_refs[counter] == UINT16_MAX)
-		return;
-	if (dp->rule_refs[counter]++ == 0)
-		dp->rules_used++;
-}
-
-static void release(struct dataplane *dp, uint32_t counter)
-{
-	if (counter == 0 || counter >= dp->max_rules || dp->rule_refs[counter] == 0)
-		return;
-	if (--dp->rule_refs[counter] == 0)
-		dp->rules_used--;
-}
-
-static int clear_counter(const struct dataplane *dp, uint32_t counter)
-{
-	_cleanup_free_
-	struct sp_rule_counter *zero = calloc((size_t)dp->n_cpus, sizeof(*zero));
-
-	if (!zero)
-		return -ENOMEM;
-	return bpf_map_update_elem(dp->map_fd[DP_RULE_COUNTERS], &counter, zero, BPF_ANY) < 0
-		       ? -errno
-		       : 0;
-}
-
-/* One that nobody counts with, at 0. */
-static int take_new(struct dataplane *dp, uint32_t *ret)
-{
-	for (uint32_t i = 0; i < dp->max_rules; i++) {
-		uint32_t counter = dp->rules_next;
-		int r;
-
-		dp->rules_next = counter + 1 < dp->max_rules ? counter + 1 : 1;
-		if (counter == 0 || dp->rule_refs[counter])
-			continue;
-		r = clear_counter(dp, counter);
-		if (r < 0)
-			return r;
-		hold(dp, counter);
-		*ret = counter;
-		return 0;
-	}
-	return -ENOSPC;
-}
-
-static int take_counter(struct dataplane *dp, const struct places *old, uint64_t identity,
-			uint32_t *ret)
-{
-	const struct place wanted = {.identity = identity};
-	const struct place *was =
-		old->n ? bsearch(&wanted, old->v, old->n, sizeof(wanted), compare_places) : NULL;
-
-	if (!was || was->counter == 0 || was->counter >= dp->max_rules)
-		return take_new(dp, ret);
-	hold(dp, was->counter);
-	*ret = was->counter;
-	return 0;
-}
-
-static int take_default(struct dataplane *dp, uint32_t was, uint32_t *ret)
-{
-	if (was == 0 || was >= dp->max_rules)
-		return take_new(dp, ret);
-	hold(dp, was);
-	*ret = was;
-	return 0;
-}
-
-static int take_counters(struct dataplane *dp, const struct places *old, struct sp_row *rows)
-{
-	struct sp_head *head = &rows[0].head;
-	int r = 0;
-
-	for (unsigned int d = 0; r == 0 && d < _SP_DIRECTIONS; d++)
-		r = take_default(dp, old->defaults[d], &head->counter[d]);
-	for (size_t i = 0; r == 0 && i < head->rules; i++) {
-		struct sp_rules *row = &rows[head->first_rules + i / SP_RULES_ROW].rules;
-		size_t k = i % SP_RULES_ROW;
-
-		r = take_counter(dp, old, row->identity[k], &row->counter[k]);
-	}
-	for (size_t i = 0; r == 0 && i < head->rules; i += SP_RULES_ROW)
-		policy_seal(&rows[head->first_rules + i / SP_RULES_ROW], head->digest,
-			    SP_ROW_RULES);
-	policy_seal(&rows[0], head->digest, SP_ROW_HEAD);
-	return r;
-}
-
-static void release_rows(struct dataplane *dp, const struct sp_row *rows)
-{
-	const struct sp_head *head = &rows[0].head;
-
-	for (unsigned int d = 0; d < _SP_DIRECTIONS; d++)
-		release(dp, head->counter[d]);
-	for (size_t i = 0; i < head->rules; i++)
-		release(dp,
-			rows[head->first_rules + i / SP_RULES_ROW].rules.counter[i % SP_RULES_ROW]);
-}
-
-static void release_places(struct dataplane *dp, const struct places *p)
-{
-	for (unsigned int d = 0; d < _SP_DIRECTIONS; d++)
-		release(dp, p->defaults[d]);
-	for (size_t i = 0; i < p->n; i++)
-		release(dp, p->v[i].counter);
 }
 
 /* --- setting --- */
@@ -331,7 +157,7 @@ static int read_old(struct dataplane *dp, uint32_t port, struct places *ret)
 	uint32_t n;
 	_cleanup_close_
 	int fd = open_policy(dp, port, &n);
-	int r = fd < 0 ? fd : read_places(fd, ret);
+	int r = fd < 0 ? fd : places_read(fd, ret);
 
 	return r == -ENOMEM ? r : 0;
 }
@@ -385,7 +211,7 @@ int dataplane_policy_set(struct dataplane *dp, uint32_t port, struct sp_row *row
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&dp->policy_lock);
-	r = take_counters(dp, &old, rows);
+	r = rules_take(dp, &old, rows);
 	pthread_mutex_unlock(&dp->policy_lock);
 	if (r == 0)
 		r = fd = make_policy(dp, rows, (uint32_t)n);
@@ -394,9 +220,9 @@ int dataplane_policy_set(struct dataplane *dp, uint32_t port, struct sp_row *row
 	/* The update has waited for all that read the old one: its counters are free. */
 	pthread_mutex_lock(&dp->policy_lock);
 	if (r < 0)
-		release_rows(dp, rows);
+		rules_release(dp, rows);
 	else
-		release_places(dp, &old);
+		places_release(dp, &old);
 	pthread_mutex_unlock(&dp->policy_lock);
 	return r < 0 ? r : 0;
 }
@@ -413,8 +239,9 @@ int dataplane_policy_clear(struct dataplane *dp, uint32_t port)
 		return r;
 	if (bpf_map_delete_elem(dp->map_fd[DP_POLICIES], &port) < 0 && errno != ENOENT)
 		return -errno;
-	if (dp->dir[0]) {
-		policy_pin(dp, port, false, path);
+	__atomic_store_n(&dp->has_policy[port], false, __ATOMIC_RELAXED);
+	for (int staged = 0; dp->dir[0] && staged <= 1; staged++) {
+		policy_pin(dp, port, staged, path);
 		unlink(path);
 	}
 	pthread_mutex_lock(&dp->policy_lock);
@@ -422,7 +249,7 @@ int dataplane_policy_clear(struct dataplane *dp, uint32_t port)
 		close(dp->policy_fds[port]);
 		dp->policy_fds[port] = -1;
 	}
-	release_places(dp, &old);
+	places_release(dp, &old);
 	pthread_mutex_unlock(&dp->policy_lock);
 	return 0;
 }
@@ -435,7 +262,7 @@ int dataplane_policy_head(struct dataplane *dp, uint32_t port, struct sp_head *r
 	_cleanup_close_
 	int fd = open_policy(dp, port, &n);
 	struct sp_row row;
-	int r = fd < 0 ? fd : read_row(fd, 0, SP_ROW_HEAD, &row);
+	int r = fd < 0 ? fd : dataplane_read_row(fd, 0, SP_ROW_HEAD, &row);
 
 	if (r == 0 && row.head.rows != n)
 		r = -EUCLEAN;
@@ -466,7 +293,7 @@ int dataplane_policy_counts(struct dataplane *dp, uint32_t port, struct sp_rule_
 	uint32_t n;
 	_cleanup_close_
 	int fd = open_policy(dp, port, &n);
-	int r = fd < 0 ? fd : read_row(fd, 0, SP_ROW_HEAD, &head);
+	int r = fd < 0 ? fd : dataplane_read_row(fd, 0, SP_ROW_HEAD, &head);
 
 	if (!cpus)
 		return -ENOMEM;
@@ -476,8 +303,9 @@ int dataplane_policy_counts(struct dataplane *dp, uint32_t port, struct sp_rule_
 		size_t k = i % SP_RULES_ROW;
 
 		if (k == 0)
-			r = read_row(fd, (uint32_t)(head.head.first_rules + i / SP_RULES_ROW),
-				     SP_ROW_RULES, &row);
+			r = dataplane_read_row(fd,
+					       (uint32_t)(head.head.first_rules + i / SP_RULES_ROW),
+					       SP_ROW_RULES, &row);
 		r = r ?: sum_counter(dp, row.rules.counter[k], cpus, &ret[i]);
 	}
 	return r < 0 ? r : head.head.rules;
@@ -485,11 +313,10 @@ int dataplane_policy_counts(struct dataplane *dp, uint32_t port, struct sp_rule_
 
 int dataplane_each_policy(struct dataplane *dp, int (*cb)(uint32_t port, void *arg), void *arg)
 {
-	uint32_t id;
 	int r = 0;
 
 	for (uint32_t port = 0; r >= 0 && port < dp->max_ports; port++)
-		if (id_in_force(dp, port, &id) == 0)
+		if (__atomic_load_n(&dp->has_policy[port], __ATOMIC_RELAXED))
 			r = cb(port, arg);
 	return r < 0 ? r : 0;
 }
@@ -508,21 +335,6 @@ int dataplane_limit_get(struct dataplane *dp, uint32_t port, struct sp_limit *re
 }
 
 /* --- taking over --- */
-
-static int take_over(uint32_t port, void *arg)
-{
-	struct dataplane *dp = arg;
-	_cleanup_(places_free) struct places p = {.v = NULL};
-	int r = read_old(dp, port, &p);
-
-	if (r < 0)
-		return r;
-	for (unsigned int d = 0; d < _SP_DIRECTIONS; d++)
-		hold(dp, p.defaults[d]);
-	for (size_t i = 0; i < p.n; i++)
-		hold(dp, p.v[i].counter);
-	return 0;
-}
 
 /* "12", "new-12". False: a name that is not ours. */
 static bool parse_pin(const char *name, uint32_t *ret_port, bool *ret_staged)
@@ -543,8 +355,23 @@ static bool parse_pin(const char *name, uint32_t *ret_port, bool *ret_staged)
 	return true;
 }
 
-/* A pin is of use while it is what is in force; one that is staged takes its place then. */
-static void settle_pin(struct dataplane *dp, const char *name)
+/* FD is what is in force at PORT. One that cannot be read counts nowhere. */
+static int take_over(struct dataplane *dp, uint32_t port, int fd)
+{
+	_cleanup_(places_free) struct places p = {.v = NULL};
+	int r = places_read(fd, &p);
+
+	if (r == 0)
+		places_hold(dp, &p);
+	dp->has_policy[port] = true;
+	return r == -ENOMEM ? r : 0;
+}
+
+/*
+ * A pin is of use while it is what is in force; one that is staged takes its place then. The outer
+ * map is asked once for each: before Linux 6.8 that waits for RCU (bpf_map_copy_value).
+ */
+static int settle_pin(struct dataplane *dp, const char *name)
 {
 	char path[DP_PATH_MAX], final[DP_PATH_MAX];
 	_cleanup_close_
@@ -553,34 +380,38 @@ static void settle_pin(struct dataplane *dp, const char *name)
 	uint32_t port, id;
 	bool staged;
 
-	if (!parse_pin(name, &port, &staged))
-		return;
+	if (!parse_pin(name, &port, &staged) || (port < dp->max_ports && dp->has_policy[port]))
+		return 0; /* not ours, or has taken the place of another */
 	policy_pin(dp, port, staged, path);
 	policy_pin(dp, port, false, final);
 	fd = bpf_obj_get(path);
-	if (fd < 0 || map_info(fd, &info) < 0 || id_in_force(dp, port, &id) < 0 || id != info.id)
+	if (fd < 0 || map_info(fd, &info) < 0 || id_in_force(dp, port, &id) < 0 || id != info.id) {
 		unlink(path);
-	else if (staged)
-		rename(path, final);
+		return 0;
+	}
+	if (staged && rename(path, final) < 0)
+		return -errno;
+	return take_over(dp, port, fd);
 }
 
 /* Those that are staged first: they may be what another one is replaced by. */
 static int settle_pins(struct dataplane *dp)
 {
 	char path[DP_PATH_MAX];
+	int r = 0;
 
 	snprintf(path, sizeof(path), "%s/policies", dp->dir);
-	for (int staged = 1; staged >= 0; staged--) {
+	for (int staged = 1; r == 0 && staged >= 0; staged--) {
 		DIR *dir = opendir(path);
 
 		if (!dir)
 			return -errno;
-		for (struct dirent *e; (e = readdir(dir));)
+		for (struct dirent *e; r == 0 && (e = readdir(dir));)
 			if ((strncmp(e->d_name, "new-", 4) == 0) == staged)
-				settle_pin(dp, e->d_name);
+				r = settle_pin(dp, e->d_name);
 		closedir(dir);
 	}
-	return 0;
+	return r;
 }
 
 static int set_builtin(struct dataplane *dp)
@@ -603,12 +434,12 @@ int dataplane_policies_open(struct dataplane *dp)
 	dp->rules_next = 1;
 	dp->rule_refs = calloc(dp->max_rules, sizeof(*dp->rule_refs));
 	dp->policy_fds = dp->dir[0] ? NULL : calloc(dp->max_ports, sizeof(*dp->policy_fds));
-	if (!dp->rule_refs || (!dp->dir[0] && !dp->policy_fds))
+	dp->has_policy = calloc(dp->max_ports, sizeof(*dp->has_policy));
+	if (!dp->rule_refs || !dp->has_policy || (!dp->dir[0] && !dp->policy_fds))
 		return -ENOMEM;
 	for (uint32_t i = 0; dp->policy_fds && i < dp->max_ports; i++)
 		dp->policy_fds[i] = -1;
 	r = dp->dir[0] ? settle_pins(dp) : 0;
-	r = r ?: dataplane_each_policy(dp, take_over, dp);
 	if (r == 0 && dataplane_policy_head(dp, DATAPLANE_DEFAULT_POLICY, &head) < 0)
 		r = set_builtin(dp);
 	return r;
@@ -619,6 +450,7 @@ void dataplane_policies_close(struct dataplane *dp)
 	for (uint32_t i = 0; dp->policy_fds && i < dp->max_ports; i++)
 		closep(&dp->policy_fds[i]);
 	free(dp->policy_fds);
+	free(dp->has_policy);
 	free(dp->rule_refs);
 	pthread_mutex_destroy(&dp->policy_lock);
 }

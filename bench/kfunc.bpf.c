@@ -129,7 +129,7 @@ static __always_inline int steer_by_conntrack(struct __sk_buff *skb, bool make)
 	r = depart(skb, &f, bind, d, GO_ON);
 	if (r)
 		return r;
-	note_from(self, &f, whereabouts(bind->port, bind->segment));
+	note_from(self, &f, whereabouts(bind->port, bind->segment), 0);
 	return send(skb, d);
 }
 

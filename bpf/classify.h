@@ -10,23 +10,29 @@
 /* I1: the one question that lets a frame in. */
 static __always_inline const struct sp_bind *find_binding(const struct frame *f)
 {
-	struct sp_bind_key key;
+	union {
+		struct sp_bind_key key;
+		__u32 word[3];
+	} u;
 
-	key.ifindex = f->ifindex;
-	key.vid = f->vid;
-	__builtin_memcpy(key.mac, f->src, SP_MAC_LEN);
-	return bpf_map_lookup_elem(&bindings, &key);
+	u.word[0] = f->ifindex;
+	u.word[1] = join(f->vid, f->macs[1] >> 16);
+	u.word[2] = f->macs[2];
+	return bpf_map_lookup_elem(&bindings, &u.key);
 }
 
 /* I2: only the segment's own addresses can be found. */
 static __always_inline const struct sp_dst *find_destination(const struct frame *f, __u32 segment)
 {
-	struct sp_fdb_key key;
+	union {
+		struct sp_fdb_key key;
+		__u32 word[3];
+	} u;
 
-	key.segment = segment;
-	__builtin_memcpy(key.mac, f->dst, SP_MAC_LEN);
-	key.pad = 0;
-	return bpf_map_lookup_elem(&fdb, &key);
+	u.word[0] = segment;
+	u.word[1] = f->macs[0];
+	u.word[2] = join(f->macs[1], 0);
+	return bpf_map_lookup_elem(&fdb, &u.key);
 }
 
 /* Headers that a segment of a GSO frame has at the least: Ethernet, IPv4, TCP. */

@@ -53,10 +53,10 @@ static __always_inline void set_machine(struct passage *w, __u8 which, __u32 por
 	w->slot = m->slot;
 }
 
-/* From the machine A to the machine B; either may be NULL. */
-static __always_inline void begin_passage(struct passage *w, const struct frame *f,
-					  const struct sp_machine *a, __u32 a_port,
-					  const struct sp_machine *b, __u32 b_port)
+/* From the machine A to the machine B; either may be NULL. What time it is. */
+static __always_inline __u64 begin_passage(struct passage *w, const struct frame *f,
+					   const struct sp_machine *a, __u32 a_port,
+					   const struct sp_machine *b, __u32 b_port)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	__u32 flags = 0;
@@ -74,6 +74,7 @@ static __always_inline void begin_passage(struct passage *w, const struct frame 
 		note_leg(w, f);
 	s = find_slot(w->slot);
 	w->epoch = s ? READ_ONCE(s->epoch) & SP_END_EPOCH : 0;
+	return now;
 }
 
 static __always_inline bool is_error(const struct packet *p)

@@ -16,6 +16,7 @@
 union flow_key {
 	struct sp_flow4_key k4;
 	struct sp_flow6_key k6;
+	__u32 word[sizeof(struct sp_flow6_key) / sizeof(__u32)];
 };
 
 /* A packet on its way between two ports, at least one of them a machine's. */
@@ -111,24 +112,20 @@ static __always_inline __u8 sending_end(const struct packet *p)
  * What stands for ports in a query of ICMP: who asked is part of it, so that two that ask each
  * other with the same identifier have a flow each.
  */
-static __always_inline void icmp_ports(const struct packet *p, __u8 from, __be16 *port)
+static __always_inline __u32 icmp_ports(const struct packet *p, __u8 from)
 {
 	__u8 asker = icmp_is_request(p) ? from : !from;
 	__u16 kind = (icmp_request_type(p) & 0x7f) << 8 | p->icmp_code;
 
-	port[0] = p->icmp_id;
-	port[1] = bpf_htons(asker << 15 | kind);
+	return join(p->icmp_id, bpf_htons(asker << 15 | kind));
 }
 
 /* The ports of P in the key's order. */
-static __always_inline void key_ports(const struct packet *p, __u8 from, __be16 *port)
+static __always_inline __u32 key_ports(const struct packet *p, __u8 from)
 {
-	if (is_icmp(p)) {
-		icmp_ports(p, from, port);
-		return;
-	}
-	port[0] = from ? p->dport : p->sport;
-	port[1] = from ? p->sport : p->dport;
+	if (is_icmp(p))
+		return icmp_ports(p, from);
+	return from ? join(p->dport, p->sport) : join(p->sport, p->dport);
 }
 
 /* For the choice of the table and the tag; the kernel's hash is not ours to have. */
@@ -144,36 +141,50 @@ static __always_inline void place_key(struct passage *w, __u64 h)
 	w->tag = h >> 40;
 }
 
-static __always_inline void make_key4(const struct packet *p, struct passage *w)
+/* The last eight bytes of a key: ports, protocol, leg; as two words that are stored whole. */
+static __always_inline __u64 key_end(const struct packet *p, const struct passage *w)
 {
-	struct sp_flow4_key *k = &w->key.k4;
-	__u64 v[2];
+	__u32 leg = w->leg[0] | (__u32)w->leg[1] << 8 | (__u32)w->leg[2] << 16;
 
-	k->addr[0] = w->from ? p->dst.w[3] : p->src.w[3];
-	k->addr[1] = w->from ? p->src.w[3] : p->dst.w[3];
-	key_ports(p, w->from, k->port);
-	k->proto = p->proto;
-	__builtin_memcpy(k->leg, w->leg, sizeof(k->leg));
-	__builtin_memcpy(v, k, sizeof(v));
-	place_key(w, mix(mix(sp_mark, v[0]), v[1]));
+	return key_ports(p, w->from) | (__u64)(p->proto | leg << 8) << 32;
 }
 
+/* As they are hashed. */
+static __always_inline void set_words(__u32 *at, __u64 v)
+{
+	at[0] = v;
+	at[1] = v >> 32;
+}
+
+static __always_inline void make_key4(const struct packet *p, struct passage *w)
+{
+	__be32 src = p->src.w[3], dst = p->dst.w[3];
+	__u64 ends = w->from ? dst | (__u64)src << 32 : src | (__u64)dst << 32;
+	__u64 end = key_end(p, w);
+
+	set_words(w->key.word, ends);
+	set_words(w->key.word + 2, end);
+	place_key(w, mix(mix(sp_mark, ends), end));
+}
+
+/* By copies: of pointers that it chooses from, clang would keep all of P in memory. */
 static __always_inline void make_key6(const struct packet *p, struct passage *w)
 {
-	struct sp_flow6_key *k = &w->key.k6;
-	const union addr *low = w->from ? &p->dst : &p->src;
-	const union addr *high = w->from ? &p->src : &p->dst;
-	__u64 h = sp_mark, last;
+	union addr low = p->src, high = p->dst;
+	__u64 end = key_end(p, w), h = sp_mark;
 
-	__builtin_memcpy(k->addr[0], low->b, sizeof(k->addr[0]));
-	__builtin_memcpy(k->addr[1], high->b, sizeof(k->addr[1]));
-	key_ports(p, w->from, k->port);
-	k->proto = p->proto;
-	__builtin_memcpy(k->leg, w->leg, sizeof(k->leg));
-	__builtin_memcpy(&last, k->port, sizeof(last));
-	h = mix(mix(h, low->d[0]), low->d[1]);
-	h = mix(mix(h, high->d[0]), high->d[1]);
-	place_key(w, mix(h, last));
+	if (w->from) {
+		low = p->dst;
+		high = p->src;
+	}
+	set_words(w->key.word, low.d[0]);
+	set_words(w->key.word + 2, low.d[1]);
+	set_words(w->key.word + 4, high.d[0]);
+	set_words(w->key.word + 6, high.d[1]);
+	set_words(w->key.word + 8, end);
+	h = mix(mix(h, low.d[0]), low.d[1]);
+	h = mix(mix(h, high.d[0]), high.d[1]);
+	place_key(w, mix(h, end));
 }
 
 /* Slot and leg of the passage are known. */
@@ -207,6 +218,7 @@ static __always_inline struct sp_slot *find_slot(__u32 slot)
 }
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
 /* Tries: much longer than another CPU takes that runs, and less than a tenth of a millisecond. */
 #define LOCK_PATIENCE 4096
@@ -243,10 +255,16 @@ static __always_inline bool lock_word(__u32 *at, __u32 *ret)
 	return l.held;
 }
 
-/* An exchange is a barrier as well: what was written before is seen before. */
+/* What was written before is seen before: an exchange is a barrier, and costs as much as a look-up.
+ */
 static __always_inline void unlock_word(__u32 *at, __u32 word)
 {
-	__sync_lock_test_and_set(at, word);
+	if (sp_stores_in_order) {
+		asm volatile("" ::: "memory");
+		WRITE_ONCE(*at, word);
+	} else {
+		__sync_lock_test_and_set(at, word);
+	}
 }
 
 /* As it was, or as whoever has used the memory anew has made it. */

@@ -18,10 +18,10 @@ static __always_inline struct sp_machine *find_machine(__u32 port)
 	return bpf_map_lookup_elem(&machines, &port);
 }
 
-static __always_inline void mark_active(struct sp_machine *m)
+/* NOW: 0 where it was not looked at yet. */
+static __always_inline void mark_active(struct sp_machine *m, __u64 now)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
-
+	now = now ?: bpf_ktime_get_coarse_ns();
 	if (now - m->active_ns > ACTIVE_STEP_NS && !sp_explain)
 		m->active_ns = now;
 }
@@ -76,21 +76,23 @@ __noinline int notify(struct sp_machine *m, __u32 bit, const struct frame *f, __
 }
 
 /* A unicast frame goes to the machine, whose whereabouts WHERE are. */
-static __always_inline void note_to(struct sp_machine *m, const struct frame *f, __u64 where)
+static __always_inline void note_to(struct sp_machine *m, const struct frame *f, __u64 where,
+				    __u64 now)
 {
-	mark_active(m);
+	mark_active(m, now);
 	if (m->watch & SP_WATCH_TO)
 		notify(m, SP_WATCH_TO, f, where, NULL);
 }
 
 /* A frame that the machine sent goes on. */
-static __always_inline void note_from(struct sp_machine *m, const struct frame *f, __u64 where)
+static __always_inline void note_from(struct sp_machine *m, const struct frame *f, __u64 where,
+				      __u64 now)
 {
 	if (m->watch & SP_WATCH_FROM)
 		notify(m, SP_WATCH_FROM, f, where, NULL);
 	if (mac_is_group(f->dst))
 		return;
-	mark_active(m);
+	mark_active(m, now);
 	/* An answer to nothing is none. */
 	if ((m->watch & (SP_WATCH_ANSWER | SP_WATCH_TO)) == SP_WATCH_ANSWER)
 		notify(m, SP_WATCH_ANSWER, f, where, NULL);

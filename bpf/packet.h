@@ -111,8 +111,7 @@ struct tcp_header { /* RFC 9293 */
 static __always_inline void map_ip4(union addr *to, __be32 from)
 {
 	to->d[0] = 0;
-	to->w[2] = bpf_htonl(0xffff);
-	to->w[3] = from;
+	to->d[1] = bpf_htonl(0xffff) | (__u64)from << 32; /* whole, as it is read soon */
 }
 
 static __always_inline bool addr_is_unspecified(const union addr *a)

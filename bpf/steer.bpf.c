@@ -4,6 +4,7 @@
  * by one: tc, at its egress. Nothing is ever handed to the host's stack (I4).
  */
 #include "asleep.h"
+#include "fast.h"
 #include "forward.h"
 #include "police.h"
 #include "reject.h"
@@ -67,6 +68,7 @@ static __noinline int refuse_bound(struct __sk_buff *skb, const struct frame *f,
 struct desk {
 	struct packet p;
 	struct passage w;
+	__u64 now; /* 0: nobody has asked */
 };
 
 ARRAY_MAP(desks, BPF_MAP_TYPE_PERCPU_ARRAY, struct desk, 1);
@@ -126,7 +128,7 @@ static __always_inline int steer_group(struct __sk_buff *skb, const struct frame
 		return refuse_bound(skb, f, bind, reason);
 	count_rx(bind->port, f->len);
 	if (self)
-		note_from(self, f, whereabouts(bind->port, bind->segment));
+		note_from(self, f, whereabouts(bind->port, bind->segment), 0);
 	return TC_ACT_SHOT; /* the copies are on their way */
 }
 
@@ -154,15 +156,15 @@ static __always_inline int ask_machine(struct __sk_buff *skb, const struct frame
 }
 
 /*
- * D is the machine TO's. P is what is in the frame, unless that is ARP; FLOW its flow. What the
- * firewall refuses neither wakes a machine nor waits for it.
+ * D is the machine TO's. On the desk K is what is in the frame, unless that is ARP; FLOW its flow.
+ * What the firewall refuses neither wakes a machine nor waits for it.
  */
 static __always_inline int to_machine(struct __sk_buff *skb, const struct frame *f,
 				      const struct sp_bind *bind, const struct sp_dst *d,
-				      struct sp_machine *to, struct packet *p,
-				      const struct passage *w, struct sp_flow *flow)
+				      struct sp_machine *to, struct desk *k, struct sp_flow *flow)
 {
 	bool asleep = d->flags & SP_F_ASLEEP;
+	struct packet *p = &k->p;
 	int r;
 
 	if (!is_ip(f) || is_nd(p)) {
@@ -170,7 +172,7 @@ static __always_inline int to_machine(struct __sk_buff *skb, const struct frame 
 		asleep = false;
 	} else {
 		r = asleep ? may_wait(f, to) : GO_ON;
-		r = r ?: firewall(skb, f, p, w, flow);
+		r = r ?: firewall(skb, f, p, &k->w, flow);
 		if (!r && (to->flags & SP_M_LEASE))
 			r = -judge_lease(skb, f, bind, d->port, p);
 	}
@@ -178,7 +180,7 @@ static __always_inline int to_machine(struct __sk_buff *skb, const struct frame 
 		return r;
 	if (asleep)
 		return park(skb, f, bind, to, d->port);
-	note_to(to, f, whereabouts(d->port, bind->segment));
+	note_to(to, f, whereabouts(d->port, bind->segment), k->now);
 	return GO_ON;
 }
 
@@ -197,10 +199,10 @@ static __noinline int foreign_to_machine(struct __sk_buff *skb, const struct fra
 		r = read_packet(skb, f, &k->p);
 		if (r)
 			return -r;
-		begin_passage(&k->w, f, NULL, 0, to, d->port);
+		k->now = begin_passage(&k->w, f, NULL, 0, to, d->port);
 		flow = find_flow(&k->p, &k->w);
 	}
-	return to_machine(skb, f, bind, d, to, &k->p, &k->w, flow);
+	return to_machine(skb, f, bind, d, to, k, flow);
 }
 
 /* Off it goes. R: what became of it on the way. */
@@ -220,6 +222,35 @@ static __always_inline int depart(struct __sk_buff *skb, const struct frame *f,
 	count_rx(bind->port, f->len);
 	count_tx(d->port, f->len);
 	return TC_ACT_OK;
+}
+
+/*
+ * What most frames are (fast.h), from SELF, NULL where no machine sends. 0: it is none of those,
+ * and has yet to be judged.
+ */
+static __noinline int pass_quickly(struct __sk_buff *skb, const struct frame *f,
+				   const struct sp_bind *bind, struct sp_machine *self,
+				   const struct sp_dst *d)
+{
+	struct sp_machine *to = NULL;
+	__u64 now;
+	int r;
+
+	if (d->kind == SP_PORT_MACHINE) {
+		to = find_machine(d->port);
+		if (!to)
+			return 0;
+	}
+	if (!is_in_order(skb, f, bind, self, to, d, &now))
+		return 0;
+	r = depart(skb, f, bind, d, GO_ON);
+	if (r)
+		return r;
+	if (to)
+		note_to(to, f, whereabouts(d->port, bind->segment), now);
+	if (self)
+		note_from(self, f, whereabouts(bind->port, bind->segment), now);
+	return send(skb, d);
 }
 
 /* --- what a machine sends --- */
@@ -264,7 +295,7 @@ static __noinline int machine_unicast(struct __sk_buff *skb, const struct frame 
 		to = find_machine(d->port);
 	reason = read_own(skb, f, &k->p);
 	if (!reason && is_ip(f)) {
-		begin_passage(&k->w, f, self, bind->port, to, d ? d->port : 0);
+		k->now = begin_passage(&k->w, f, self, bind->port, to, d ? d->port : 0);
 		flow = find_flow(&k->p, &k->w);
 		k->p.proven = flow && is_proven(flow, &k->w);
 	}
@@ -273,12 +304,12 @@ static __noinline int machine_unicast(struct __sk_buff *skb, const struct frame 
 		return refuse_bound(skb, f, bind, reason);
 	r = -judge_unicast(f, bind, d);
 	if (!r && d && d->kind == SP_PORT_MACHINE)
-		r = to ? to_machine(skb, f, bind, d, to, &k->p, &k->w, flow) : -SP_R_PORT_UNKNOWN;
+		r = to ? to_machine(skb, f, bind, d, to, k, flow) : -SP_R_PORT_UNKNOWN;
 	else if (!r && is_ip(f))
 		r = is_nd(&k->p) ? GO_ON : firewall(skb, f, &k->p, &k->w, flow);
 	r = depart(skb, f, bind, d, r);
 	if (!r)
-		note_from(self, f, whereabouts(bind->port, bind->segment));
+		note_from(self, f, whereabouts(bind->port, bind->segment), k->now);
 	return r;
 }
 
@@ -303,6 +334,11 @@ static __always_inline int steer(struct __sk_buff *skb)
 	d = find_destination(&f, bind->segment);
 	if (d)
 		tell(SP_STEP_TO, d->port, d->kind, d->flags);
+	if (d && d->kind == SP_PORT_MACHINE) {
+		r = pass_quickly(skb, &f, bind, NULL, d);
+		if (r)
+			return r;
+	}
 	r = -judge_unicast(&f, bind, d);
 	if (!r && d && d->kind == SP_PORT_MACHINE)
 		r = foreign_to_machine(skb, &f, bind, d);
@@ -357,6 +393,9 @@ int steer_machine(struct __sk_buff *skb)
 	d = find_destination(&f, bind->segment);
 	if (d)
 		tell(SP_STEP_TO, d->port, d->kind, d->flags);
+	r = d ? pass_quickly(skb, &f, bind, self, d) : 0;
+	if (r)
+		return r;
 	r = machine_unicast(skb, &f, bind, self, d);
 	return r || !d ? r : send(skb, d);
 }
@@ -437,6 +476,6 @@ int replay(struct __sk_buff *skb)
 		return EIO;
 	count_tx(d->port, f.len);
 	if (m)
-		note_to(m, &f, whereabouts(d->port, segment));
+		note_to(m, &f, whereabouts(d->port, segment), 0);
 	return 0;
 }

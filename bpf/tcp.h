@@ -285,11 +285,9 @@ __noinline int take_segment(struct sp_flow *f, struct meeting *m, __u32 now)
  * What most segments are: an ACK, with data or without, of a connection that is open, and within
  * its windows. False: it is to be looked at in full, and nothing was changed.
  */
-static __noinline bool meet_quickly(struct sp_flow *f, __u32 *word, const struct packet *p,
-				    __u32 sack, __u64 now_reply)
+static __always_inline bool meet_ack(struct sp_flow *f, __u32 *word, const struct packet *p,
+				     __u32 sack, bool reply, __u32 now)
 {
-	__u32 now = now_reply;
-	bool reply = now_reply >> 32;
 	const __u32 wanted = SP_FLOW_ESTABLISHED | SP_FLOW_ASSURED;
 	struct sp_flow_side *from = &f->side[reply ? 1 : 0], *to = &f->side[reply ? 0 : 1];
 	struct numbers n = {p->seq, p->seq + p->l4_len - p->tcp_len, p->ack, sack, p->win};
@@ -310,6 +308,13 @@ static __noinline bool meet_quickly(struct sp_flow *f, __u32 *word, const struct
 	w = set_last(w, SP_TCP_ACK, reply);
 	*word = reply ? tcp_word(w, other, own) : tcp_word(w, own, other);
 	return true;
+}
+
+/* Not inline: five arguments are all that a function has. */
+static __noinline bool meet_quickly(struct sp_flow *f, __u32 *word, const struct packet *p,
+				    __u32 sack, __u64 now_reply)
+{
+	return meet_ack(f, word, p, sack, now_reply >> 32, now_reply);
 }
 
 /*

@@ -292,17 +292,26 @@ static int get_config(const struct dataplane *dp, const struct dataplane_options
 	return 0;
 }
 
+/* Total store order: Intel SDM volume 3, 8.2.2. */
+#ifdef __x86_64__
+#define STORES_IN_ORDER 1
+#else
+#define STORES_IN_ORDER 0
+#endif
+
 static void set_rodata(struct dataplane *dp, const struct sp_config *c)
 {
 	dp->steer->rodata->sp_mark = c->mark;
 	dp->steer->rodata->sp_sampling = c->sampling;
 	dp->steer->rodata->sp_sample_ns = c->sample_ns;
 	dp->steer->rodata->sp_shards = dp->shards;
+	dp->steer->rodata->sp_stores_in_order = STORES_IN_ORDER;
 	dp->guard->rodata->sp_mark = c->mark;
 	dp->guard->rodata->sp_sampling = c->sampling;
 	dp->guard->rodata->sp_sample_ns = c->sample_ns;
 	dp->collect->rodata->sp_mark = c->mark;
 	dp->collect->rodata->sp_shards = dp->shards;
+	dp->collect->rodata->sp_stores_in_order = STORES_IN_ORDER;
 }
 
 /* Open the objects; steer's maps are pinned ones where there are. PINNED: a bit for each. */

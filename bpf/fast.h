@@ -155,11 +155,6 @@ static __always_inline bool meet_in_order(struct sp_flow *f, const struct packet
 
 /* --- all of it --- */
 
-static __always_inline bool is_router(const struct sp_machine *m)
-{
-	return m && (m->flags & SP_M_ROUTER);
-}
-
 /*
  * From the machine SELF to the machine TO, one of which may be NULL, by D's port. True: it passes,
  * and its flow knows. *RET_NOW: what time it is.
@@ -173,8 +168,8 @@ static __always_inline bool is_in_order(const struct __sk_buff *skb, const struc
 	struct packet p = {};
 	struct sp_flow *flow;
 
-	if (sp_explain || judge_unicast(f, bind, d) || (d->flags & SP_F_ASLEEP) ||
-	    is_router(self) || is_router(to) || !read_plain(skb, f, &p))
+	if (!sp_fast || sp_explain || judge_unicast(f, bind, d) || (d->flags & SP_F_ASLEEP) ||
+	    !read_plain(skb, f, &p))
 		return false;
 	*ret_now = begin_passage(&w, f, self, bind->port, to, d->port);
 	make_key(&p, &w);

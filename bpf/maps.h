@@ -129,6 +129,8 @@ const volatile __u64 sp_sample_ns = 0;
 const volatile __u32 sp_shards = 1; /* tables for each slot and family: 2^n */
 /* 1: other CPUs see this one's stores in their order (x86). */
 const volatile __u32 sp_stores_in_order = 0;
+/* 0: every frame is judged the long way (fast.h), to compare. */
+const volatile __u32 sp_fast = 1;
 /* 1: only look: nothing is counted, kept, answered or sent. */
 const volatile __u32 sp_explain = 0;
 

@@ -299,8 +299,10 @@ static int get_config(const struct dataplane *dp, const struct dataplane_options
 #define STORES_IN_ORDER 0
 #endif
 
-static void set_rodata(struct dataplane *dp, const struct sp_config *c)
+static void set_rodata(struct dataplane *dp, const struct dataplane_options *o,
+		       const struct sp_config *c)
 {
+	dp->steer->rodata->sp_fast = !o->long_way;
 	dp->steer->rodata->sp_mark = c->mark;
 	dp->steer->rodata->sp_sampling = c->sampling;
 	dp->steer->rodata->sp_sample_ns = c->sample_ns;
@@ -451,7 +453,7 @@ int dataplane_open(const struct dataplane_options *o, struct dataplane **ret, ch
 		r = get_config(dp, o, &config, ret_error);
 	if (r < 0)
 		return r;
-	set_rodata(dp, &config);
+	set_rodata(dp, o, &config);
 	r = load(dp, ret_error);
 	if (r < 0)
 		return r;

@@ -41,6 +41,7 @@ struct dataplane_options {
 	uint64_t sample_ns; /* sp_config.sample_ns */
 	bool sampling;
 	bool force_clsact; /* tests: behave as on a kernel without TCX */
+	bool long_way;	   /* tests: no frame takes the short cut of bpf/fast.h */
 	bool unpinned;	   /* tests and bench: maps and programs die with the process */
 };
 

@@ -58,10 +58,13 @@ static int begin_slot(struct flowbed *b, const struct dataplane_budget *budget,
 	return r ?: dataplane_slot_make(b->dp, FLOWBED_SLOT);
 }
 
-int flowbed_open(struct flowbed *b, uint32_t flows)
+static int open_bed(struct flowbed *b, uint32_t flows, bool long_way)
 {
-	const struct dataplane_options options = {
-		.max_bindings = 64, .max_ports = FLOWBED_PORTS, .flows = flows, .unpinned = true};
+	const struct dataplane_options options = {.max_bindings = 64,
+						  .max_ports = FLOWBED_PORTS,
+						  .flows = flows,
+						  .long_way = long_way,
+						  .unpinned = true};
 	const struct dataplane_budget budget = {.flows = flows};
 	_cleanup_free_
 	char *error = NULL;
@@ -79,6 +82,16 @@ int flowbed_open(struct flowbed *b, uint32_t flows)
 		flowbed_close(b);
 	}
 	return r;
+}
+
+int flowbed_open(struct flowbed *b, uint32_t flows)
+{
+	return open_bed(b, flows, false);
+}
+
+int flowbed_open_long(struct flowbed *b, uint32_t flows)
+{
+	return open_bed(b, flows, true);
 }
 
 void flowbed_close(struct flowbed *b)

@@ -36,6 +36,8 @@ struct flowbed {
 
 /* FLOWS: what the segment may have. Prints what went wrong; negative errno. Needs net_isolate. */
 int flowbed_open(struct flowbed *b, uint32_t flows);
+/* One whose frames take no short cut (bpf/fast.h). */
+int flowbed_open_long(struct flowbed *b, uint32_t flows);
 void flowbed_close(struct flowbed *b);
 
 /* Begin the slot anew: no flows, other limits. */

@@ -3,8 +3,9 @@
  * What does a stateful port cost, beside a bridge with nftables? Two lanes, each a veth in and a
  * veth out: ours, the way out a machine's port with a policy; a Linux bridge with a stateful nft
  * chain of the same rules, by br_netfilter: nf_conntrack_bridge is not in every kernel, and not in
- * ours. Live frames of one connection, which both sides have spoken on: the peer's first rule
- * accepts it, as ours does by its flow.
+ * ours. Both let a frame in from the MAC address of its port alone (I1): the bridge by a set of
+ * nft's bridge family; what it costs without is told as well. Live frames of one connection, which
+ * both sides have spoken on: the peer's first rule accepts it, as ours does by its flow.
  */
 #include "bench/lanes.h"
 #include "loader/policy/policy.h"
@@ -98,6 +99,24 @@ static void set_nft(unsigned int n)
 	run(text, (const char *const[]){"nft", "-f", "-", NULL});
 }
 
+/* The bridge's bindings: which address may send by which port. */
+static void bind_nft(bool bound)
+{
+	char text[400];
+
+	snprintf(text, sizeof(text),
+		 "table bridge bound {}\ndelete table bridge bound\n"
+		 "table bridge bound {\n"
+		 "set bound { type ifname . ether_addr\n"
+		 "elements = { \"n-in\" . 02:be:00:00:%02x:%02x, \"n-out\" . "
+		 "02:be:00:00:%02x:%02x } }\n"
+		 "chain in { type filter hook prerouting priority -300; policy drop;\n"
+		 "iifname . ether saddr @bound accept\n}\n}\n",
+		 SRC >> 8, SRC & 0xff, DST >> 8, DST & 0xff);
+	run(bound ? text : "delete table bridge bound\n",
+	    (const char *const[]){"nft", "-f", "-", NULL});
+}
+
 /* --- the lanes --- */
 
 static void prepare_bridge(void)
@@ -188,11 +207,29 @@ static void check_filter(const struct peers_bpf *peers, const struct lane *l)
 	f.rest[3]++; /* another port */
 	if (inject_frame(peers, &l->in_info, &f, 64, &ns) != 0)
 		must(-EPROTO, "a frame got in that no rule lets in");
+	make_frame(&f, SRC + 1, DST);
+	if (inject_frame(peers, &l->in_info, &f, 64, &ns) != 0)
+		must(-EPROTO, "a frame got in from an address that is not its port's");
+}
+
+static void compare(const struct peers_bpf *peers, const char *name, const char *peer)
+{
+	double ratio[ROUNDS];
+
+	for (int round = 0; round < ROUNDS; round++) {
+		if (round % 2)
+			ours.ns[round] = forward(peers, &ours);
+		theirs.ns[round] = forward(peers, &theirs);
+		if (!(round % 2))
+			ours.ns[round] = forward(peers, &ours);
+		ratio[round] = theirs.ns[round] / ours.ns[round];
+	}
+	report(name, median(ours.ns, ROUNDS), "ns/frame", peer, median(theirs.ns, ROUNDS),
+	       median(ratio, ROUNDS));
 }
 
 static void measure(const struct peers_bpf *peers, struct dataplane *dp, unsigned int n)
 {
-	double ratio[ROUNDS];
 	char name[48];
 
 	set_policies(dp, n);
@@ -204,17 +241,8 @@ static void measure(const struct peers_bpf *peers, struct dataplane *dp, unsigne
 			   : &theirs); /* a bridge's port may have forwarded nothing before */
 		check_filter(peers, i ? &ours : &theirs);
 	}
-	for (int round = 0; round < ROUNDS; round++) {
-		if (round % 2)
-			ours.ns[round] = forward(peers, &ours);
-		theirs.ns[round] = forward(peers, &theirs);
-		if (!(round % 2))
-			ours.ns[round] = forward(peers, &ours);
-		ratio[round] = theirs.ns[round] / ours.ns[round];
-	}
 	snprintf(name, sizeof(name), "firewall.vs_nft.%u", n);
-	report(name, median(ours.ns, ROUNDS), "ns/frame", "bridge + nft, stateful",
-	       median(theirs.ns, ROUNDS), median(ratio, ROUNDS));
+	compare(peers, name, "bridge + nft, stateful");
 }
 
 int main(void)
@@ -244,9 +272,12 @@ int main(void)
 		     l->out);
 		open_lane(l, bpf_program__fd(peers->progs.inject));
 	}
+	bind_nft(true);
 	pin_cpu();
 	for (unsigned int n = 10; n <= 10000; n *= n == 10 ? 100 : 10)
 		measure(peers, dp, n);
+	bind_nft(false);
+	compare(peers, "firewall.vs_nft_unbound", "the same, from any MAC address");
 	dataplane_close(dp);
 	peers_bpf__destroy(peers);
 	return 0;

@@ -164,13 +164,14 @@ static __always_inline bool is_in_order(const struct __sk_buff *skb, const struc
 					const struct sp_machine *to, const struct sp_dst *d,
 					__u64 *ret_now)
 {
-	struct passage w = {};
 	struct packet p = {};
 	struct sp_flow *flow;
+	struct passage w;
 
 	if (!sp_fast || sp_explain || judge_unicast(f, bind, d) || (d->flags & SP_F_ASLEEP) ||
 	    !read_plain(skb, f, &p))
 		return false;
+	__builtin_memset(&w, 0, __builtin_offsetof(struct passage, key)); /* that is set at once */
 	*ret_now = begin_passage(&w, f, self, bind->port, to, d->port);
 	make_key(&p, &w);
 	flow = look_up(&w);

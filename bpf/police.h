@@ -59,20 +59,25 @@ static __always_inline bool may_say(__u64 *next_ns, __u64 *withheld)
  * What the port's own rate refuses, the user's does not count. A function, so that its keys are not
  * on the stack of its caller: Linux 6.1 rounds each one's part up to 32 bytes, and 512 are all.
  */
-static __noinline enum sp_reason judge_rate(__u32 port, __u32 len)
+static __noinline enum sp_reason judge_by_rate(struct sp_police *p, __u32 len)
 {
-	struct sp_police *p = bpf_map_lookup_elem(&police, &port);
+	__u64 now = bpf_ktime_get_ns();
 	__u32 user;
-	__u64 now;
 
-	if (!p || !(p->bytes_per_s | p->frames_per_s | p->user))
-		return SP_R_NONE;
-	now = bpf_ktime_get_ns();
 	if (over(p, now, len))
 		return SP_R_POLICED;
 	user = p->user;
 	p = user ? bpf_map_lookup_elem(&police, &user) : NULL;
 	return p && over(p, now, len) ? SP_R_USER_RATE : SP_R_NONE;
+}
+
+static __always_inline enum sp_reason judge_rate(__u32 port, __u32 len)
+{
+	struct sp_police *p = bpf_map_lookup_elem(&police, &port);
+
+	if (!p || !(p->bytes_per_s | p->frames_per_s | p->user))
+		return SP_R_NONE;
+	return judge_by_rate(p, len);
 }
 
 /* A group frame of a machine. */

@@ -24,13 +24,22 @@
 
 /* --- users --- */
 
+/* Where none was given the old one stays: printed onto itself it would be gone. */
+static void take_address(char ret[SP_ADDR_STRLEN], const json_t *args, const char *field)
+{
+	const char *given = arg_string(args, field, NULL);
+
+	if (given)
+		snprintf(ret, SP_ADDR_STRLEN, "%s", given);
+}
+
 /* The limits and addresses that were given; the rest stays. -EINVAL with the field at fault. */
 static int take_limits(struct store_user *u, const json_t *args, const char **ret_field)
 {
 	char probe[SP_ADDR_STRLEN];
 
-	snprintf(u->address, sizeof(u->address), "%s", arg_string(args, "address", u->address));
-	snprintf(u->address6, sizeof(u->address6), "%s", arg_string(args, "address6", u->address6));
+	take_address(u->address, args, "address");
+	take_address(u->address6, args, "address6");
 	u->max_sessions = (uint32_t)arg_int(args, "max_sessions", u->max_sessions);
 	u->max_macs = (uint32_t)arg_int(args, "max_macs", u->max_macs);
 	u->max_machines = (uint32_t)arg_int(args, "max_machines", u->max_machines);

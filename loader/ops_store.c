@@ -48,6 +48,8 @@ static int take_limits(struct store_user *u, const json_t *args, const char **re
 	u->rate_bytes = (uint64_t)arg_int(args, "rate_bytes", (int64_t)u->rate_bytes);
 	u->rate_frames = (uint32_t)arg_int(args, "rate_frames", u->rate_frames);
 	u->max_user_macs = (uint32_t)arg_int(args, "max_user_macs", u->max_user_macs);
+	u->max_flows = (uint32_t)arg_int(args, "max_flows", u->max_flows);
+	u->new_flows = (uint32_t)arg_int(args, "new_flows", u->new_flows);
 	*ret_field = "address";
 	if (strchr(u->address, ':') || session_address(u->address, 0, probe) < 0)
 		return -EINVAL;

@@ -25,8 +25,10 @@ const struct ctl_option ctl_globals[] = {
 		 "MAC addresses of all sessions (0: the daemon's default)"},                       \
 		{"rate-bytes", 0, "SIZE",                                                          \
 		 "bytes a second that all its sessions and machines send (0: the default)"},       \
+		{"rate-frames", 0, "N", "frames a second, likewise (0: the daemon's default)"},    \
+		{"max-flows", 0, "N", "connections tracked at once (0: the daemon's default)"},    \
 	{                                                                                          \
-		"rate-frames", 0, "N", "frames a second, likewise (0: the daemon's default)"       \
+		"new-flows", 0, "N", "connections begun in a second (0: the daemon's default)"     \
 	}
 
 #define POLICY                                                                                     \

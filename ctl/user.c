@@ -12,6 +12,7 @@
 #include "ctl/text.h"
 #include "lib/cleanup.h"
 #include "lib/units.h"
+#include "sallyport/limits.h"
 
 /* As many sessions as a flood list has room for, and the daemon takes. */
 #define LIMIT_MAX 32
@@ -110,7 +111,9 @@ static int set_properties(const struct ctl_args *args, bool may_be_none, json_t 
 		       ?: set_limit(args, "max-vcpus", "max_vcpus", MACHINES_MAX, request)
 		       ?: set_limit(args, "max-user-macs", "max_user_macs", USER_MACS_MAX, request)
 		       ?: set_rate(args, request)
-		       ?: set_limit(args, "rate-frames", "rate_frames", RATE_FRAMES_MAX, request);
+		       ?: set_limit(args, "rate-frames", "rate_frames", RATE_FRAMES_MAX, request)
+		       ?: set_limit(args, "max-flows", "max_flows", SP_FLOWS_MAX, request)
+		       ?: set_limit(args, "new-flows", "new_flows", SP_NEW_FLOWS_MAX, request);
 }
 
 static int set_password(const struct ctl_args *args, json_t *request)
@@ -193,8 +196,8 @@ int cmd_user_set(const struct ctl *ctl, const struct ctl_args *args)
 	if (json_object_size(request) == before)
 		return call_usage(args, "nothing to set: expected an address or a limit");
 	return call_do(ctl, TAKE_PTR(request),
-		       "user %s changed; rates and --max-user-macs hold at once, the rest for new "
-		       "sessions",
+		       "user %s changed; rates, flows and --max-user-macs hold at once, the rest "
+		       "for new sessions",
 		       name);
 }
 
@@ -247,7 +250,8 @@ int cmd_user_list(const struct ctl *ctl, const struct ctl_args *args)
 {
 	_cleanup_table_ struct table *t =
 		table_new("USER >SEGMENT STATE PASSWORD ADDRESS ADDRESS6 >SESSIONS >MACS "
-			  ">MACHINES >MIB >VCPUS >ALL-MACS >BYTES/S >FRAMES/S CREATED");
+			  ">MACHINES >MIB >VCPUS >ALL-MACS >BYTES/S >FRAMES/S >FLOWS "
+			  ">NEW-FLOWS/S CREATED");
 	_cleanup_json_ json_t *reply = NULL;
 	json_t *request, *items, *user;
 	char when[TEXT_NUMBER_MAX];
@@ -281,6 +285,8 @@ int cmd_user_list(const struct ctl *ctl, const struct ctl_args *args)
 		print_limit(t, user, "max_user_macs");
 		print_limit(t, user, "rate_bytes");
 		print_limit(t, user, "rate_frames");
+		print_limit(t, user, "max_flows");
+		print_limit(t, user, "new_flows");
 		table_cell(t, text_time(field_int(user, "created"), when));
 	}
 	if (table_rows(t))

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
@@ -11,6 +12,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "machine/machine.h"
+#include "machine/slots.h"
 #include "segment.h"
 #include "session.h"
 
@@ -132,9 +134,29 @@ static void apply(struct daemon *d, uint32_t user_id)
 		log_event(LOG_ERR, "a user's rate could not be set", "ERROR", strerror(-r), NULL);
 }
 
+/* How many tables there are was decided when the maps were pinned: they may be too few. */
+static void apply_flows(struct daemon *d, const struct store_user *u)
+{
+	uint32_t most = dataplane_flows_max(d->dp);
+	char flows[16], limit[16];
+
+	if (u->max_flows > most) {
+		snprintf(flows, sizeof(flows), "%u", u->max_flows);
+		snprintf(limit, sizeof(limit), "%u", most);
+		log_event(LOG_WARNING,
+			  "a user's own max-flows is above what tables are made for, which holds",
+			  "USER", u->name, "FLOWS", flows, "TABLES", limit, NULL);
+	}
+	slot_set_budget(d, u->id);
+}
+
 void budget_set(struct daemon *d, const struct store_user *u)
 {
-	const struct budget_limits own = {u->rate_bytes, u->rate_frames, u->max_user_macs};
+	const struct budget_limits own = {.rate_bytes = u->rate_bytes,
+					  .rate_frames = u->rate_frames,
+					  .max_macs = u->max_user_macs,
+					  .max_flows = u->max_flows,
+					  .new_flows = u->new_flows};
 	const struct budget_limits none = {0};
 	struct budget *b = find(d, u->id);
 
@@ -145,6 +167,7 @@ void budget_set(struct daemon *d, const struct store_user *u)
 		return;
 	b->own = own;
 	apply(d, u->id);
+	apply_flows(d, u);
 }
 
 unsigned int budget_max_macs(struct daemon *d, uint32_t user_id)
@@ -163,6 +186,32 @@ unsigned int budget_macs(struct daemon *d, uint32_t user_id)
 		if (m->session)
 			n += m->n_bindings;
 	return n;
+}
+
+/* As many seconds' worth as the configuration has; as its default where that limits no rate. */
+static uint64_t new_burst_of(const struct config *c, uint32_t rate)
+{
+	return c->new_flows ? (uint64_t)rate * c->new_flows_burst / c->new_flows
+			    : (uint64_t)rate * SP_DEF_NEW_BURST / SP_DEF_NEW_FLOWS;
+}
+
+struct dataplane_budget budget_flows(struct daemon *d, uint32_t user_id)
+{
+	const struct config *c = d->config;
+	const struct budget *b = find(d, user_id);
+	struct dataplane_budget r = {
+		.flows = c->flows,
+		.new_per_s = c->new_flows,
+		.new_burst = c->new_flows_burst,
+	};
+
+	if (b && b->own.max_flows)
+		r.flows = b->own.max_flows;
+	if (b && b->own.new_flows) {
+		r.new_per_s = b->own.new_flows;
+		r.new_burst = new_burst_of(c, b->own.new_flows);
+	}
+	return r;
 }
 
 void budget_reload(struct daemon *d)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What may all of a user's ports together: the rate of what sessions and machines send, and how
- * many MAC addresses the sessions have. Workloads are the operator's and not counted.
+ * What may all of a user's ports together: the rate of what sessions and machines send, how many
+ * MAC addresses the sessions have, and how many flows there are on the segment. Workloads are the
+ * operator's and not counted.
  *
  * A user who has a rate has a number among the ports' own, whose entry in `police` is asked beside
  * the port's. Who has none costs nothing. A user's segment has the user's id.
@@ -12,6 +13,8 @@
 #include <stdint.h>
 #include <uthash.h>
 
+#include "dataplane.h"
+
 struct daemon;
 struct store_user;
 
@@ -19,6 +22,7 @@ struct store_user;
 struct budget_limits {
 	uint64_t rate_bytes;
 	uint32_t rate_frames, max_macs;
+	uint32_t max_flows, new_flows;
 };
 
 struct budget {
@@ -28,7 +32,7 @@ struct budget {
 	UT_hash_handle hh;
 };
 
-/* What the store says of the user; on ports that are up at once. */
+/* What the store says of the user; on ports that are up, and on tables that are there, at once. */
 void budget_set(struct daemon *d, const struct store_user *u);
 
 /*
@@ -42,6 +46,12 @@ int budget_port(struct daemon *d, uint32_t user_id, uint32_t *ret);
 unsigned int budget_max_macs(struct daemon *d, uint32_t user_id);
 /* How many they have. */
 unsigned int budget_macs(struct daemon *d, uint32_t user_id);
+
+/*
+ * How many flows there may be on the user's segment, whether or not tables can hold as many. A rate
+ * of the user's own has as long a burst as the configuration's.
+ */
+struct dataplane_budget budget_flows(struct daemon *d, uint32_t user_id);
 
 /* The configuration is another, or everything is known after a start. */
 void budget_reload(struct daemon *d);

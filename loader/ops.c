@@ -53,6 +53,8 @@
 		{"rate_bytes", ARG_INT, 0, 0, 10000000000},                                        \
 		{"rate_frames", ARG_INT, 0, 0, 1000000000},                                        \
 		{"max_user_macs", ARG_INT, 0, 0, 1024},                                            \
+		{"max_flows", ARG_INT, 0, 0, SP_FLOWS_MAX},                                        \
+		{"new_flows", ARG_INT, 0, 0, SP_NEW_FLOWS_MAX},                                    \
 	{                                                                                          \
 		"max_vcpus", ARG_INT, 0, 0, 100000                                                 \
 	}

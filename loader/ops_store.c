@@ -24,13 +24,22 @@
 
 /* --- users --- */
 
+/* Where none was given the old one stays: printed onto itself it would be gone. */
+static void take_address(char ret[SP_ADDR_STRLEN], const json_t *args, const char *field)
+{
+	const char *given = arg_string(args, field, NULL);
+
+	if (given)
+		snprintf(ret, SP_ADDR_STRLEN, "%s", given);
+}
+
 /* The limits and addresses that were given; the rest stays. -EINVAL with the field at fault. */
 static int take_limits(struct store_user *u, const json_t *args, const char **ret_field)
 {
 	char probe[SP_ADDR_STRLEN];
 
-	snprintf(u->address, sizeof(u->address), "%s", arg_string(args, "address", u->address));
-	snprintf(u->address6, sizeof(u->address6), "%s", arg_string(args, "address6", u->address6));
+	take_address(u->address, args, "address");
+	take_address(u->address6, args, "address6");
 	u->max_sessions = (uint32_t)arg_int(args, "max_sessions", u->max_sessions);
 	u->max_macs = (uint32_t)arg_int(args, "max_macs", u->max_macs);
 	u->max_machines = (uint32_t)arg_int(args, "max_machines", u->max_machines);
@@ -39,6 +48,8 @@ static int take_limits(struct store_user *u, const json_t *args, const char **re
 	u->rate_bytes = (uint64_t)arg_int(args, "rate_bytes", (int64_t)u->rate_bytes);
 	u->rate_frames = (uint32_t)arg_int(args, "rate_frames", u->rate_frames);
 	u->max_user_macs = (uint32_t)arg_int(args, "max_user_macs", u->max_user_macs);
+	u->max_flows = (uint32_t)arg_int(args, "max_flows", u->max_flows);
+	u->new_flows = (uint32_t)arg_int(args, "new_flows", u->new_flows);
 	*ret_field = "address";
 	if (strchr(u->address, ':') || session_address(u->address, 0, probe) < 0)
 		return -EINVAL;

@@ -36,17 +36,18 @@ static json_t *counters_of(struct daemon *d, uint32_t port)
 
 json_t *view_user(const struct store_user *u)
 {
-	return json_pack("{s:I, s:s, s:I, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:I, s:b}",
-			 "id", (json_int_t)u->id, "name", u->name, "segment",
-			 (json_int_t)u->segment, "disabled", u->disabled, "address", u->address,
-			 "address6", u->address6, "max_sessions", (json_int_t)u->max_sessions,
-			 "max_macs", (json_int_t)u->max_macs, "max_machines",
-			 (json_int_t)u->max_machines, "max_memory_mib",
-			 (json_int_t)u->max_memory_mib, "max_vcpus", (json_int_t)u->max_vcpus,
-			 "rate_bytes", (json_int_t)u->rate_bytes, "rate_frames",
-			 (json_int_t)u->rate_frames, "max_user_macs", (json_int_t)u->max_user_macs,
-			 "created", (json_int_t)u->created, "has_password", u->hash[0] != '\0');
+	return json_pack(
+		"{s:I, s:s, s:I, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, s:I, s:I, s:b}",
+		"id", (json_int_t)u->id, "name", u->name, "segment", (json_int_t)u->segment,
+		"disabled", u->disabled, "address", u->address, "address6", u->address6,
+		"max_sessions", (json_int_t)u->max_sessions, "max_macs", (json_int_t)u->max_macs,
+		"max_machines", (json_int_t)u->max_machines, "max_memory_mib",
+		(json_int_t)u->max_memory_mib, "max_vcpus", (json_int_t)u->max_vcpus, "rate_bytes",
+		(json_int_t)u->rate_bytes, "rate_frames", (json_int_t)u->rate_frames,
+		"max_user_macs", (json_int_t)u->max_user_macs, "max_flows",
+		(json_int_t)u->max_flows, "new_flows", (json_int_t)u->new_flows, "created",
+		(json_int_t)u->created, "has_password", u->hash[0] != '\0');
 }
 
 /* Common names are bytes from a certificate: what is not UTF-8 is shown as '?'. */

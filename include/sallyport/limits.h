@@ -61,6 +61,7 @@
 #define SP_TIMEOUT_MAX_S (31 * 86400)
 #define SP_FLOWS_MIN 16
 #define SP_FLOWS_MAX 1048576
+#define SP_NEW_FLOWS_MAX 10000000
 #define SP_DEF_RULES 131072 /* entries in `rule_counters`: rules, and two for each policy */
 #define SP_DEF_MACS_PER_SESSION 8
 #define SP_DEF_SESSIONS_PER_USER 8

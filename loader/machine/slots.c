@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "budget.h"
 #include "daemon.h"
 #include "log.h"
 #include "machine.h"
@@ -46,36 +47,54 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* The tables may be of a time when max-flows was less: there is no room for more then. */
-static struct dataplane_budget budget_of(const struct daemon *d)
+/*
+ * A segment has its user's id. The tables may be of a time when max-flows was less, or the user's
+ * own may be above it: there is no room for more then.
+ */
+static struct dataplane_budget budget_of(struct daemon *d, uint32_t segment)
 {
-	const struct config *c = d->config;
+	struct dataplane_budget budget = budget_flows(d, segment);
 
-	return (struct dataplane_budget){
-		.flows = least(c->flows, dataplane_flows_max(d->dp)),
-		.new_per_s = c->new_flows,
-		.new_burst = c->new_flows_burst,
-	};
+	budget.flows = least(budget.flows, dataplane_flows_max(d->dp));
+	return budget;
+}
+
+/* Is it more than its tables were made for? */
+static bool set_budget(struct daemon *d, struct slot *s)
+{
+	struct dataplane_budget budget = budget_of(d, s->segment);
+
+	dataplane_slot_set_budget(d->dp, s->index, &budget);
+	if (!s->made_for)
+		s->made_for = budget.flows;
+	return budget.flows > s->made_for;
+}
+
+static void say_small(unsigned int users)
+{
+	if (users)
+		log_printf(
+			LOG_NOTICE,
+			"flows: more are allowed than the tables of %u user%s were made for: each "
+			"user's are made anew when none of the user's machines is up, paused or "
+			"saved",
+			users, users == 1 ? "" : "s");
+}
+
+void slot_set_budget(struct daemon *d, uint32_t segment)
+{
+	struct slot *s = slot_find(d, segment);
+
+	say_small(s && set_budget(d, s));
 }
 
 void slots_set_budgets(struct daemon *d)
 {
-	struct dataplane_budget budget = budget_of(d);
 	unsigned int small = 0;
 
-	for (struct slot *s = d->slots; s; s = s->hh.next) {
-		dataplane_slot_set_budget(d->dp, s->index, &budget);
-		if (!s->made_for)
-			s->made_for = budget.flows;
-		small += budget.flows > s->made_for;
-	}
-	if (small)
-		log_printf(
-			LOG_NOTICE,
-			"flows: more are allowed than the tables of %u users were made for: each "
-			"user's are made anew when none of the user's machines is up, paused or "
-			"saved",
-			small);
+	for (struct slot *s = d->slots; s; s = s->hh.next)
+		small += set_budget(d, s);
+	say_small(small);
 }
 
 int slots_set_timeouts(struct daemon *d)
@@ -124,7 +143,7 @@ static uint64_t pick_up_until(const struct machine *m)
 static int begin(struct machine *m, struct slot **ret)
 {
 	struct daemon *d = m->daemon;
-	struct dataplane_budget budget = budget_of(d);
+	struct dataplane_budget budget = budget_of(d, m->row.segment);
 	uint32_t index = portnum_get(d->slotnums);
 	struct slot *s;
 	int r;

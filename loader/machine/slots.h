@@ -50,7 +50,8 @@ int slot_hold(struct machine *m, struct slot **ret);
 void slot_release(struct daemon *d, struct slot *s);
 struct slot *slot_find(struct daemon *d, uint32_t segment);
 
-/* How many flows there may be in each: the configuration's. */
+/* How many flows there may be in SEGMENT's, if it has one; in each. What loader/budget.h says. */
+void slot_set_budget(struct daemon *d, uint32_t segment);
 void slots_set_budgets(struct daemon *d);
 /* How long flows live: the configuration's. Returns a negative errno. */
 int slots_set_timeouts(struct daemon *d);

@@ -34,10 +34,11 @@
 #define BUDGET                                                                                     \
 	"user_id INT UNSIGNED NOT NULL", "rate_bytes BIGINT NOT NULL",                             \
 		"rate_frames BIGINT NOT NULL", "max_macs BIGINT NOT NULL",                         \
-		"PRIMARY KEY (user_id)",                                                           \
+		"max_flows BIGINT NOT NULL", "new_flows BIGINT NOT NULL", "PRIMARY KEY (user_id)", \
 		"CONSTRAINT budget_user FOREIGN KEY (user_id) REFERENCES user (user_id)",          \
 		"CONSTRAINT budget_rates CHECK (rate_bytes >= 0 AND rate_frames >= 0)",            \
-		"CONSTRAINT budget_macs CHECK (max_macs >= 0)"
+		"CONSTRAINT budget_macs CHECK (max_macs >= 0)",                                    \
+		"CONSTRAINT budget_flows CHECK (max_flows >= 0 AND new_flows >= 0)"
 #define LEASE                                                                                      \
 	"machine_id INT UNSIGNED NOT NULL", "leases VARBINARY(639) NOT NULL",                      \
 		"PRIMARY KEY (machine_id)",                                                        \

@@ -76,11 +76,14 @@ const struct table_info store_tables[] = {
 	 COLUMNS(INT("machine_id", 1, UINT32_MAX), INT("generation", 1, INT64_MAX),
 		 {"text", COLUMN_TEXT, 0, SP_POLICY_MAX, true})},
 	{"budget", true, false,
-	 "SELECT user_id, rate_bytes, rate_frames, max_macs FROM budget" PAGE("user_id"),
-	 "INSERT INTO budget (user_id, rate_bytes, rate_frames, max_macs) VALUES (?, ?, ?, ?)",
+	 "SELECT user_id, rate_bytes, rate_frames, max_macs, max_flows, new_flows FROM "
+	 "budget" PAGE("user_id"),
+	 "INSERT INTO budget (user_id, rate_bytes, rate_frames, max_macs, max_flows, new_flows) "
+	 "VALUES (?, ?, ?, ?, ?, ?)",
 	 "SELECT count(*) FROM budget",
 	 COLUMNS(INT("user_id", 1, UINT32_MAX), INT("rate_bytes", 0, INT64_MAX),
-		 INT("rate_frames", 0, UINT32_MAX), INT("max_macs", 0, UINT32_MAX))},
+		 INT("rate_frames", 0, UINT32_MAX), INT("max_macs", 0, UINT32_MAX),
+		 INT("max_flows", 0, UINT32_MAX), INT("new_flows", 0, UINT32_MAX))},
 	{"lease", true, false, "SELECT machine_id, leases FROM lease" PAGE("machine_id"),
 	 "INSERT INTO lease (machine_id, leases) VALUES (?, ?)", "SELECT count(*) FROM lease",
 	 COLUMNS(INT("machine_id", 1, UINT32_MAX), TEXT("leases", SP_LEASES_MAX))},

@@ -48,6 +48,7 @@ struct store_user {
 	/* Of all sessions and machines together (loader/budget.h); 0: the configuration's. */
 	uint64_t rate_bytes;
 	uint32_t rate_frames, max_user_macs;
+	uint32_t max_flows, new_flows; /* on the segment at once, and in a second */
 };
 
 struct store_workload {

@@ -71,7 +71,9 @@ int user_lock(struct store *s, uint32_t id);
 	"u.ip6_addr, u.created, u.max_machines, u.max_memory_mib, u.max_vcpus, "                   \
 	"coalesce((SELECT b.rate_bytes FROM budget b WHERE b.user_id = u.user_id), 0), "           \
 	"coalesce((SELECT b.rate_frames FROM budget b WHERE b.user_id = u.user_id), 0), "          \
-	"coalesce((SELECT b.max_macs FROM budget b WHERE b.user_id = u.user_id), 0)"
+	"coalesce((SELECT b.max_macs FROM budget b WHERE b.user_id = u.user_id), 0), "             \
+	"coalesce((SELECT b.max_flows FROM budget b WHERE b.user_id = u.user_id), 0), "            \
+	"coalesce((SELECT b.new_flows FROM budget b WHERE b.user_id = u.user_id), 0)"
 void user_read(struct sql *q, struct store_user *u);
 
 int workload_add(struct store *s, struct store_workload *w);

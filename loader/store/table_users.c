@@ -25,6 +25,8 @@ void user_read(struct sql *q, struct store_user *u)
 	u->rate_bytes = (uint64_t)sql_int(q, 0, INT64_MAX);
 	u->rate_frames = (uint32_t)sql_int(q, 0, UINT32_MAX);
 	u->max_user_macs = (uint32_t)sql_int(q, 0, UINT32_MAX);
+	u->max_flows = (uint32_t)sql_int(q, 0, UINT32_MAX);
+	u->new_flows = (uint32_t)sql_int(q, 0, UINT32_MAX);
 	/* A user's segment is the user's id: unique, never reused, never 0. */
 	u->segment = u->id;
 }
@@ -42,16 +44,21 @@ static int drop_budget(struct store *s, uint32_t user_id)
 	return sql_run(q);
 }
 
+static bool has_budget(const struct store_user *u)
+{
+	return u->rate_bytes || u->rate_frames || u->max_user_macs || u->max_flows || u->new_flows;
+}
+
 static int write_budget(struct store *s, const struct store_user *u)
 {
 	_cleanup_sql_ struct sql *q = NULL;
 	int r = drop_budget(s, u->id);
 
-	if (r < 0 || !(u->rate_bytes || u->rate_frames || u->max_user_macs))
+	if (r < 0 || !has_budget(u))
 		return r;
 	r = sql_prepare(s,
-			"INSERT INTO budget (user_id, rate_bytes, rate_frames, max_macs) VALUES "
-			"(?, ?, ?, ?)",
+			"INSERT INTO budget (user_id, rate_bytes, rate_frames, max_macs, "
+			"max_flows, new_flows) VALUES (?, ?, ?, ?, ?, ?)",
 			&q);
 	if (r < 0)
 		return r;
@@ -59,6 +66,8 @@ static int write_budget(struct store *s, const struct store_user *u)
 	sql_bind_int(q, (int64_t)u->rate_bytes);
 	sql_bind_int(q, u->rate_frames);
 	sql_bind_int(q, u->max_user_macs);
+	sql_bind_int(q, u->max_flows);
+	sql_bind_int(q, u->new_flows);
 	return sql_run(q);
 }
 

@@ -43,7 +43,9 @@ def users(lab):
         same((erin["address"], erin["address6"], erin["has_password"]), ("10.50.0.50/24", "fd50::50/64", True),
              "what was stored")
         status_of(lab, DONE, "user", "set", "erin", "--max-sessions", "2")
-        same(items(lab.json("user", "list", "erin"))[0]["max_sessions"], 2, "max_sessions")
+        erin = items(lab.json("user", "list", "erin"))[0]
+        same((erin["max_sessions"], erin["address"], erin["address6"]), (2, "10.50.0.50/24", "fd50::50/64"),
+             "what was set, and what was not")
         path = lab.state + "/password"
         with open(path, "w") as f:
             f.write("another word\n")

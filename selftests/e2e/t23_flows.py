@@ -6,6 +6,7 @@ OpenVPN client in front."""
 
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -222,6 +223,53 @@ def budget(p):
         lab.daemon.write_config()
 
 
+def own_budget(p):
+    lab = p.lab
+
+    def set_own(**values):
+        p.run("user", "set", USER, *(w for k, v in values.items() for w in (f"--{k.replace('_', '-')}", str(v))))
+        user = lab.json("user", "list", USER)[0]
+        same({k: user[k] for k in values}, values, "what the store says")
+
+    with case("a user's own budget holds at once, also over a reload: what is new is refused above it"):
+        s = p.connect()
+        check(talks(s), "no echo")
+        p.run("flow", "kill", "--user", USER, "-p", "udp")  # of the cases before
+        set_own(max_flows=16)
+        same(p.count("--user", USER)["max"], 16, "the budget")
+        p.run("reload")
+        same(p.count()["max"], 16, "the budget after a reload")
+        dropped, refused = lab.reasons(), p.count()["refused_full"]
+        p.datagrams(range(4000, 4100))
+        lab.moved("flow-table-full", dropped, 80)
+        check(talks(s), "the flow that was there")
+        c = p.count()
+        check(c["refused_full"] >= refused + 80 and c["in_use"] <= 16, f"{c}")
+        check(re.search(rf"(?m)^{USER} .* 16 +default ", p.run("user", "list").stdout), p.run("user", "list").stdout)
+        s.close()
+    with case("so does a rate of the user's own, with two seconds' worth at once"):
+        set_own(max_flows=0, new_flows=10)
+        same(p.count()["max"], 1000, "the budget, again the configuration's")
+        dropped = lab.reasons()
+        p.datagrams(range(5000, 5100))
+        lab.moved("flow-rate", dropped, 60)
+        set_own(new_flows=0)
+        check(p.opens(ECHO), "a connection without the rate")
+    with case("more than tables can be made for is cut, and the log says so"):
+        mark = lab.daemon.log.mark()
+        set_own(max_flows=100000)
+        same(p.count()["max"], 16384, "the budget")
+        lab.daemon.log.wait(f"USER={USER} FLOWS=100000 TABLES=16384", 5, mark)
+        lab.daemon.log.wait("than the tables of 1 user were made for", 5, mark)
+    with case("the next daemon knows it; without one of the user's own the configuration's holds again"):
+        set_own(max_flows=500)
+        lab.daemon.kill9()
+        lab.daemon.start()
+        same(p.count()["max"], 500, "the budget")
+        set_own(max_flows=0)
+        same(p.count()["max"], 1000, "the budget")
+
+
 def dead(p):
     lab = p.lab
     s = p.connect()
@@ -352,6 +400,7 @@ def flows():
     listing(p)
     killing(p)
     budget(p)
+    own_budget(p)
     dead(p)
     pause(p)
     save(p)

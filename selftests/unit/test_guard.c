@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What becomes of DHCP's messages in the daemon: entries of `addresses`, rows, timers, after a
- * restart too; and of a user's budget: numbers, entries of `police`, MAC addresses.
+ * restart too; and of a user's budget: numbers, entries of `police`, MAC addresses, flows.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +17,7 @@
 
 #include "lib/cleanup.h"
 #include "loader/budget.h"
+#include "loader/machine/slots.h"
 #include "selftests/harness/dhcpmsg.h"
 #include "selftests/harness/host.h"
 
@@ -307,12 +308,77 @@ static void test_macs(void **state)
 	session_end(b, "test");
 }
 
+static struct sp_slot slot(struct host *h, const struct machine *m)
+{
+	const struct slot *s = slot_find(&h->d, m->row.segment);
+	struct sp_slot row;
+
+	assert_non_null(s);
+	assert_int_equal(dataplane_slot_get(h->d.dp, s->index, &row), 0);
+	return row;
+}
+
+static void test_flows(void **state)
+{
+	struct host *h = *state;
+	struct machine *a = machine(h, "g", "1", PINNED_NO, ""),
+		       *other = machine(h, "h", "1", PINNED_NO, "");
+	struct store_user u = {.id = a->row.user_id, .name = "g", .max_flows = 100};
+	struct config was = h->config;
+
+	assert_int_equal(slot(h, a).flows_max, was.flows);
+	budget_set(&h->d, &u);
+	assert_int_equal(slot(h, a).flows_max, 100);
+	assert_int_equal(slot(h, a).new_cost_ns, 0); /* as the configuration has it */
+	assert_int_equal(slot(h, other).flows_max, was.flows);
+	/* A rate alone; without one of the configuration's two seconds' worth come at once. */
+	u.max_flows = 0;
+	u.new_flows = 50;
+	budget_set(&h->d, &u);
+	assert_int_equal(slot(h, a).flows_max, was.flows);
+	assert_int_equal(slot(h, a).new_cost_ns, 20000000);
+	assert_int_equal(slot(h, a).new_burst_ns, 2000000000);
+	/* Another configuration: it holds for others, and its burst in proportion. */
+	h->config.flows = 32;
+	h->config.new_flows = 1000;
+	h->config.new_flows_burst = 500;
+	u.max_flows = 200;
+	budget_set(&h->d, &u);
+	slots_set_budgets(&h->d);
+	assert_int_equal(slot(h, a).flows_max, 200);
+	assert_int_equal(slot(h, a).new_cost_ns, 20000000);
+	assert_int_equal(slot(h, a).new_burst_ns, 500000000);
+	assert_int_equal(slot(h, other).flows_max, 32);
+	assert_int_equal(slot(h, other).new_cost_ns, 1000000);
+	assert_int_equal(slot(h, other).new_burst_ns, 500000000);
+	/* No more than the tables can be made for. */
+	u.max_flows = SP_FLOWS_MAX;
+	budget_set(&h->d, &u);
+	assert_int_equal(slot(h, a).flows_max, dataplane_flows_max(h->d.dp));
+	/* Nobody is there; who comes up gets the user's own. */
+	u.max_flows = 100;
+	budget_set(&h->d, &u);
+	host_settle(h, SOME_MS);
+	machine_remove(a);
+	while (slot_find(&h->d, u.id))
+		assert_true(sd_event_run(h->d.event, 5000000) > 0);
+	a = machine(h, "g", "2", PINNED_NO, "");
+	assert_int_equal(slot(h, a).flows_max, 100);
+	u.max_flows = u.new_flows = 0;
+	budget_set(&h->d, &u);
+	assert_int_equal(slot(h, a).flows_max, 32);
+	h->config = was;
+	host_settle(h, SOME_MS);
+	machine_remove(a);
+	machine_remove(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease), cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_two),   cmocka_unit_test(test_rates),
-		cmocka_unit_test(test_macs),
+		cmocka_unit_test(test_macs),  cmocka_unit_test(test_flows),
 	};
 
 	if (geteuid() != 0) {

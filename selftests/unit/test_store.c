@@ -179,6 +179,8 @@ static void test_update(void **state)
 	u.rate_bytes = 10000000000;
 	u.rate_frames = 77;
 	u.max_user_macs = 5;
+	u.max_flows = 1048576;
+	u.new_flows = 10000000;
 	u.disabled = true;
 	strcpy(u.address6, "fd00::1/64");
 	strcpy(u.hash, "must not be written");
@@ -192,13 +194,20 @@ static void test_update(void **state)
 	assert_int_equal(got.rate_bytes, 10000000000);
 	assert_int_equal(got.rate_frames, 77);
 	assert_int_equal(got.max_user_macs, 5);
+	assert_int_equal(got.max_flows, 1048576);
+	assert_int_equal(got.new_flows, 10000000);
 	assert_true(got.disabled);
 	assert_string_equal(got.address6, "fd00::1/64");
 	assert_string_equal(got.hash, "$y$x");
-	u.rate_bytes = u.rate_frames = u.max_user_macs = 0;
+	u.rate_bytes = u.rate_frames = u.max_user_macs = u.new_flows = 0;
 	assert_int_equal(store_user_update(s, &u), 0);
 	assert_int_equal(store_user_get(s, "a", &got), 0);
-	assert_int_equal(got.rate_bytes + got.rate_frames + got.max_user_macs, 0);
+	assert_int_equal(got.rate_bytes + got.rate_frames + got.max_user_macs + got.new_flows, 0);
+	assert_int_equal(got.max_flows, 1048576); /* one of them is enough for a row */
+	u.max_flows = 0;
+	assert_int_equal(store_user_update(s, &u), 0);
+	assert_int_equal(store_user_get(s, "a", &got), 0);
+	assert_int_equal(got.max_flows, 0);
 	strcpy(u.name, "b");
 	assert_int_equal(store_user_update(s, &u), -ENOENT);
 }

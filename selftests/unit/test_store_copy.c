@@ -24,10 +24,10 @@ static int dump_user(const struct store_user *u, void *arg)
 {
 	struct dump *d = arg;
 
-	fprintf(d->f, "user %u %u %d %u %u %u %u %u %llu %u %u %lld ", u->id, u->segment,
+	fprintf(d->f, "user %u %u %d %u %u %u %u %u %llu %u %u %u %u %lld ", u->id, u->segment,
 		u->disabled, u->max_sessions, u->max_macs, u->max_machines, u->max_memory_mib,
 		u->max_vcpus, (unsigned long long)u->rate_bytes, u->rate_frames, u->max_user_macs,
-		(long long)u->created);
+		u->max_flows, u->new_flows, (long long)u->created);
 	put(d, u->name, strlen(u->name));
 	put(d, u->hash, strlen(u->hash));
 	fprintf(d->f, "%s %s\n", u->address, u->address6);
@@ -167,6 +167,8 @@ static void fill(struct store *s)
 	assert_int_equal(store_machine_add(s, &m), 0);
 	u[1].rate_bytes = INT64_MAX;
 	u[1].max_user_macs = 9;
+	u[1].max_flows = 10;
+	u[1].new_flows = UINT32_MAX;
 	assert_int_equal(store_user_update(s, &u[1]), 0);
 	fill_rules(s, &m);
 	for (uint16_t i = 0; i < MANY; i++) {
@@ -417,7 +419,7 @@ static void load_version_2(void)
 
 static void test_version_2(void **state)
 {
-	static const char want_users[] = "user 1 1 0 0 0 0 0 0 0 0 0 1795696180 616c696365 "
+	static const char want_users[] = "user 1 1 0 0 0 0 0 0 0 0 0 0 0 1795696180 616c696365 "
 					 "2479246a3954247361" /* and so on */;
 	_cleanup_free_
 	char *text = NULL;
@@ -520,6 +522,10 @@ static void test_verify(void **state)
 		{"DELETE FROM session WHERE id = 2", "its session has ended", 1},
 		{"UPDATE budget SET user_id = 77 WHERE user_id = 1",
 		 "table budget, row 77: its user is not there", 1},
+		{"UPDATE budget SET max_flows = -1",
+		 "table budget, row 1: column max_flows is out of its range", 1},
+		{"UPDATE budget SET new_flows = 4294967296",
+		 "table budget, row 1: column new_flows is out of its range", 1},
 		{"UPDATE machine SET pinned = 0",
 		 "table lease, row 1: its machine is not there, or not pinned", 1},
 		{"UPDATE user SET disabled = 2 WHERE user_id = 2",

@@ -200,16 +200,26 @@ static __always_inline void make_key(const struct packet *p, struct passage *w)
 
 /* --- entries --- */
 
+/*
+ * One call for each kind of table: the kernel puts the look-up in place only of a call that always
+ * has the same (bpf_map_ptr_poisoned), and clang would make one of both.
+ */
 static __always_inline struct sp_flow *look_up(struct passage *w)
 {
+	struct sp_flow *f = NULL;
 	void *table;
 
 	if (w->six) {
 		table = bpf_map_lookup_elem(&flows6, &w->table);
-		return table ? bpf_map_lookup_elem(table, &w->key.k6) : NULL;
+		if (table)
+			f = bpf_map_lookup_elem(table, &w->key.k6);
+		asm volatile("" : "+r"(f));
+		return f;
 	}
 	table = bpf_map_lookup_elem(&flows4, &w->table);
-	return table ? bpf_map_lookup_elem(table, &w->key.k4) : NULL;
+	if (table)
+		f = bpf_map_lookup_elem(table, &w->key.k4);
+	return f;
 }
 
 static __always_inline struct sp_slot *find_slot(__u32 slot)

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "model_firewall.h"
 #include "model_machine.h"
+#include "model_packet.h"
 
 #define VLAN 0x8100
 #define SERVICE_VLAN 0x88a8

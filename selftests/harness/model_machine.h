@@ -20,23 +20,6 @@ bool model_answer_one(const struct model_frame *f, uint32_t segment, const struc
 void model_to_sleeper(const struct world *w, const struct model_frame *f, uint32_t segment,
 		      const struct world_machine *m, struct model_result *ret);
 
-/*
- * Does the firewall let F pass, between two ports at least one of which is a machine's? 0: another
- * port. Remembers what began; model_forget_flows: all machines have begun anew.
- */
-enum sp_reason model_firewall(const struct model_frame *f, uint32_t segment, uint32_t from,
-			      uint32_t to);
-void model_forget_flows(void);
-
-/*
- * Of TCP it knows one SYN, the same for all, and first fragments not at all; test_conntrack.c has
- * the others.
- */
-bool model_knows(const struct model_frame *f);
-
-/* Can F be read down to its last header? Who cannot be judged is sent to no machine. */
-bool model_readable(const struct model_frame *f);
-
 /* One of SP_WATCH_*, if it was asked for. */
 void model_notice(const struct world *w, uint32_t port, uint32_t bit, const uint8_t *addr,
 		  struct model_result *ret);

@@ -19,6 +19,7 @@
 
 #include "lib/cleanup.h"
 #include "machine_words.h"
+#include "selftests/harness/model_firewall.h"
 #include "selftests/harness/model_machine.h"
 #include "selftests/harness/net.h"
 #include "selftests/harness/probe.h"

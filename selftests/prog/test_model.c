@@ -21,6 +21,7 @@
 
 #include "lib/cleanup.h"
 #include "selftests/harness/draw.h"
+#include "selftests/harness/model_firewall.h"
 #include "selftests/harness/model_machine.h"
 #include "selftests/harness/net.h"
 #include "selftests/harness/probe.h"

@@ -56,8 +56,8 @@ int places_read(int fd, struct places *ret)
 		p.v[p.n] = (struct place){row.rules.identity[k], row.rules.counter[k]};
 	}
 	qsort(p.v, p.n, sizeof(*p.v), compare_places);
-	*ret = (struct places){.v = TAKE_PTR(p.v), .n = p.n};
-	memcpy(ret->defaults, p.defaults, sizeof(ret->defaults));
+	*ret = p;
+	p.v = NULL;
 	return 0;
 }
 

@@ -6,8 +6,10 @@ each command say what is so? A real guest behind it, an OpenVPN client in front.
 import contextlib
 import json
 import os
+import signal
 import socket
 import stat
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
@@ -196,6 +198,29 @@ def force(p):
         check(rules["accept in tcp dport 7 comment \"echo\""]["packets"] >= 1, f"it forgot: {rules}")
 
 
+def logged(p):
+    with case("what a rule logs is shown as it happens, with the rule's number; what passes unsaid is not"):
+        p.set(SHUT + "accept in tcp dport 80\naccept in tcp dport 7 log\n")
+        seen = []
+        m = net.start(f"{p.lab.build}/sallyport", "--socket", p.lab.socket, "--json", "monitor",
+                      stdout=subprocess.PIPE, text=True)
+        try:
+            os.set_blocking(m.stdout.fileno(), False)
+
+            def told():
+                check(p.opens(80) and p.opens(7), "a port does not answer")
+                seen.extend(json.loads(line) for line in m.stdout.readlines())
+                return any(e["type"] == "log" for e in seen)
+
+            net.wait_for(told, 20, "an event of the rule", 0.2)
+        finally:
+            net.stop(m, signal.SIGINT)
+        events = [e for e in seen if e["type"] == "log"]
+        same({(e["rule"], e["reason"]) for e in events}, {(2, "none")}, "rules and what they came to")
+        check(all(bytes.fromhex(e["data"])[36:38] == b"\0\x07" for e in events), f"frames to port 7: {events}")
+    p.set(BOTH)
+
+
 def full(p):
     with case("what cannot be put in force is refused, and the one before stays: in force and in the store"):
         text = ECHO + thousand().split("\n", 1)[1]
@@ -344,6 +369,7 @@ def policies():
     programs(p)
     pieces(p)
     force(p)
+    logged(p)
     full(p)
     strict(p)
     restart(p)

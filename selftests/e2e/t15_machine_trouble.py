@@ -215,7 +215,7 @@ def patience(times):
         elif state == "failed" and after == "starting":
             due = 2 if up > 55 else 2 * due
             seen.append((due, b - a))
-    check(len(seen) >= 2 and all(took > 0.8 * due for due, took in seen), f"due, seconds before the next attempt: {seen}")
+    check(len(seen) >= 2 and all(took > 0.6 * due for due, took in seen), f"due, seconds before the next attempt: {seen}")
 
 
 def crashes(crash, w):

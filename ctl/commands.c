@@ -38,9 +38,12 @@ const struct ctl_option ctl_globals[] = {
 		{"idle", 0, "TIME", "without traffic, as 30m; never, or default"},                 \
 		{"min-up", 0, "TIME", "it is up at the least, as 30s, or default"},                \
 		{"address", 0, "LIST", "its IP addresses, commas between; none"},                  \
+		{"pinned", 0, "YES",                                                               \
+		 "yes: it may send with these addresses only; dhcp: and leased ones (no)"},        \
+		{"router", 0, "YES",                                                               \
+		 "yes: it may advertise itself as a router, and forward (no)"},                    \
 	{                                                                                          \
-		"pinned", 0, "YES",                                                                \
-			"yes: it may send with these addresses only; dhcp: and leased ones (no)"   \
+		"dhcp-server", 0, "YES", "yes: it may answer DHCP (no)"                            \
 	}
 
 #define FLOWS                                                                                      \

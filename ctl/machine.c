@@ -93,6 +93,32 @@ static int set_mac(const struct ctl_args *args, json_t *request)
 	return CTL_OK;
 }
 
+static int set_pinned(const struct ctl_args *args, json_t *request)
+{
+	const char *pinned = option_value(args, "pinned");
+
+	if (!pinned)
+		return CTL_OK;
+	if (strcmp(pinned, "yes") != 0 && strcmp(pinned, "no") != 0 && strcmp(pinned, "dhcp") != 0)
+		return call_usage(args, "--pinned '%.32s': expected yes, no or dhcp", pinned);
+	json_object_set_new(request, "pinned", json_boolean(strcmp(pinned, "no") != 0));
+	json_object_set_new(request, "dhcp", json_boolean(strcmp(pinned, "dhcp") == 0));
+	return CTL_OK;
+}
+
+static int set_yes(const struct ctl_args *args, const char *option, const char *field,
+		   json_t *request)
+{
+	const char *value = option_value(args, option);
+
+	if (!value)
+		return CTL_OK;
+	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+		return call_usage(args, "--%s '%.32s': expected yes or no", option, value);
+	json_object_set_new(request, field, json_boolean(strcmp(value, "yes") == 0));
+	return CTL_OK;
+}
+
 /* What the daemon parses anyway: its words are better than a second parser's. */
 static int set_policy(const struct ctl_args *args, json_t *request)
 {
@@ -100,7 +126,6 @@ static int set_policy(const struct ctl_args *args, json_t *request)
 		const char *option, *field;
 	} texts[] = {{"start", "start"}, {"stop", "stop"},     {"grace", "grace"},
 		     {"idle", "idle"},	 {"min-up", "min_up"}, {"address", "addresses"}};
-	const char *pinned = option_value(args, "pinned");
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(texts); i++) {
 		const char *value = option_value(args, texts[i].option);
@@ -110,13 +135,9 @@ static int set_policy(const struct ctl_args *args, json_t *request)
 		if (call_set(request, texts[i].field, value) < 0)
 			return call_usage(args, "--%s: expected UTF-8 text", texts[i].option);
 	}
-	if (!pinned)
-		return CTL_OK;
-	if (strcmp(pinned, "yes") != 0 && strcmp(pinned, "no") != 0 && strcmp(pinned, "dhcp") != 0)
-		return call_usage(args, "--pinned '%.32s': expected yes, no or dhcp", pinned);
-	json_object_set_new(request, "pinned", json_boolean(strcmp(pinned, "no") != 0));
-	json_object_set_new(request, "dhcp", json_boolean(strcmp(pinned, "dhcp") == 0));
-	return CTL_OK;
+	return set_pinned(args, request)
+		       ?: set_yes(args, "router", "router", request)
+		       ?: set_yes(args, "dhcp-server", "dhcp_server", request);
 }
 
 /* --- printing --- */
@@ -159,6 +180,16 @@ static void print_firewall(const json_t *f)
 			  field_int(f, "generation"), in_force ? ", in force" : "");
 }
 
+static void print_roles(const json_t *m)
+{
+	bool router = json_is_true(json_object_get(m, "router")),
+	     dhcp = json_is_true(json_object_get(m, "dhcp_server"));
+
+	if (router || dhcp)
+		text_line(stdout, "  %-10s %s%s%s", "role", router ? "router" : "",
+			  router && dhcp ? ", " : "", dhcp ? "DHCP server" : "");
+}
+
 static void print_leases(const json_t *leases)
 {
 	char when[TEXT_NUMBER_MAX];
@@ -193,6 +224,7 @@ static void print_machine(const json_t *m)
 		  field_int(m, "port"));
 	text_line(stdout, "  %-10s %s%s", "addresses", addresses[0] ? addresses : "not known yet",
 		  json_is_true(json_object_get(m, "pinned")) ? " (pinned)" : "");
+	print_roles(m);
 	print_firewall(json_object_get(m, "firewall"));
 	if (json_is_true(json_object_get(m, "dhcp")))
 		print_leases(json_object_get(m, "leases"));

@@ -64,9 +64,10 @@
 		{"grace", ARG_STRING, 0, 1, 16}, {"idle", ARG_STRING, 0, 1, 16},                   \
 		{"min_up", ARG_STRING, 0, 1, 16},                                                  \
 		{"addresses", ARG_STRING, 0, 0, SP_ADDRESSES_MAX - 1},                             \
-		{"pinned", ARG_BOOL, 0, 0, 0},                                                     \
+		{"pinned", ARG_BOOL, 0, 0, 0}, {"dhcp", ARG_BOOL, 0, 0, 0},                        \
+		{"router", ARG_BOOL, 0, 0, 0},                                                     \
 	{                                                                                          \
-		"dhcp", ARG_BOOL, 0, 0, 0                                                          \
+		"dhcp_server", ARG_BOOL, 0, 0, 0                                                   \
 	}
 #define ADDRESS(name)                                                                              \
 	{                                                                                          \

@@ -11,6 +11,7 @@
 #include "admission.h"
 #include "daemon.h"
 #include "log.h"
+#include "number.h"
 #include "waiter.h"
 
 #define US 1000000ULL
@@ -199,6 +200,7 @@ void machine_remove(struct machine *m)
 
 int machine_set_row(struct machine *m, const struct store_machine *row)
 {
+	bool was_router = m->row.router;
 	struct addresses a;
 	int r = 0;
 
@@ -212,12 +214,17 @@ int machine_set_row(struct machine *m, const struct store_machine *row)
 		machine_read_leases(m);
 	}
 	memcpy(m->row.addresses, row->addresses, sizeof(m->row.addresses));
+	m->row.router = row->router;
+	m->row.dhcp_server = row->dhcp_server;
 	set_ladder(m);
 	if (m->joined) {
 		r = machine_write_addresses(m);
-		machine_port_set_pinned(m);
+		machine_port_set_guards(m);
 		dataplane_machine_watch(m->daemon->dp, m->member.dst.port, SP_WATCH_ADDRESS);
 	}
+	/* The keys of a router's flows say which way they take: others are not found any more. */
+	if (was_router != m->row.router)
+		number_end_flows(m);
 	machine_advance(m);
 	return r;
 }

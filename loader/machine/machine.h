@@ -161,8 +161,8 @@ struct machine *machine_find(struct daemon *d, const char *user, const char *nam
 /* "user/name", as traces and the log call it. */
 const char *machine_label(const struct machine *m, char ret[2 * SP_NAME_MAX]);
 
-/* Its policy was changed: ROW's policy, addresses and pinned are what the store has now. Leases are
- * the machine's own, and not ROW's. */
+/* Its policy was changed: ROW's policy, addresses, pinned, router and dhcp_server are what the
+ * store has now. Leases are the machine's own, and not ROW's. */
 int machine_set_row(struct machine *m, const struct store_machine *row);
 /* The configuration was read again: defaults may be others. */
 void machine_reload_all(struct daemon *d);
@@ -264,8 +264,8 @@ int machine_port_raise(struct machine *m);
 int machine_port_sync(struct machine *m);
 /* Everything goes: tap, entries, number. */
 void machine_port_drop(struct machine *m);
-/* What its row says of its addresses. */
-void machine_port_set_pinned(struct machine *m);
+/* What its row lets it say: with which addresses, and in which offices. */
+void machine_port_set_guards(struct machine *m);
 /* The configuration's rates. */
 void machine_port_set_rates(struct machine *m);
 /* A link that was deleted may have been one of ours. */

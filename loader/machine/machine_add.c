@@ -317,9 +317,7 @@ static void fill_row(struct addition *a, const struct policy_args *p)
 	struct store_machine *row = &a->row;
 
 	row->origin = a->spec.origin;
-	row->policy = p->policy;
-	row->pinned = p->pinned;
-	memcpy(row->addresses, p->addresses, sizeof(row->addresses));
+	policy_put(p, row);
 	memcpy(row->domain, a->spec.domain, sizeof(row->domain));
 	snprintf(a->spec.mark.server, sizeof(a->spec.mark.server), "%s",
 		 store_server(a->daemon->store));

@@ -185,18 +185,21 @@ static void give_number(struct machine *m)
 	number_give(m);
 }
 
-static uint32_t port_flags(const struct machine *m)
+/* What the guards go by: all but SP_M_PROXY. */
+#define GUARD_FLAGS (SP_M_PINNED | SP_M_LEASE | SP_M_ROUTER | SP_M_DHCP)
+
+static uint32_t guard_flags(const struct machine *m)
 {
 	return (m->row.pinned != PINNED_NO ? SP_M_PINNED : 0) |
-	       (m->row.pinned == PINNED_DHCP ? SP_M_LEASE : 0);
+	       (m->row.pinned == PINNED_DHCP ? SP_M_LEASE : 0) | (m->row.router ? SP_M_ROUTER : 0) |
+	       (m->row.dhcp_server ? SP_M_DHCP : 0);
 }
 
-void machine_port_set_pinned(struct machine *m)
+void machine_port_set_guards(struct machine *m)
 {
-	uint32_t flags = port_flags(m);
+	uint32_t flags = guard_flags(m);
 
-	dataplane_machine_flags(m->daemon->dp, m->member.dst.port, flags,
-				(SP_M_PINNED | SP_M_LEASE) & ~flags);
+	dataplane_machine_flags(m->daemon->dp, m->member.dst.port, flags, GUARD_FLAGS & ~flags);
 }
 
 static int set_rates(const struct machine *m)
@@ -230,7 +233,7 @@ static int begin_port(struct machine *m)
 	uint32_t port = m->member.dst.port;
 	bool there = presence_is_there(m->owner, client_now_us());
 
-	machine_port_set_pinned(m);
+	machine_port_set_guards(m);
 	dataplane_machine_unpark(m->daemon->dp, port);
 	dataplane_machine_watch(m->daemon->dp, port,
 				SP_WATCH_ADDRESS | (there ? SP_WATCH_TO | SP_WATCH_ANSWER : 0));
@@ -454,7 +457,9 @@ int machine_port_adopt(struct machine *m)
 		dst.flags = SP_F_ASLEEP;
 	m->member.dst = wanted_dst(m);
 	m->member.dst.flags = dst.flags & SP_F_ASLEEP;
-	if (!known)
+	if (known)
+		machine_port_set_guards(m); /* we may have died between the store and the entry */
+	else
 		r = begin_anew(m);
 	m->spoke = true;
 	m->tap = TAP_READY; /* `ports` is written last, and the links were renewed */

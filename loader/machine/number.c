@@ -243,7 +243,7 @@ int number_ready(struct machine *m)
 	return prepare(m);
 }
 
-/* --- flows of a guest that is not there any more --- */
+/* --- flows that end --- */
 
 static void flows_run(struct job *job, struct store *store)
 {
@@ -258,7 +258,7 @@ static void flows_done(struct job *job)
 	struct end_job *j = (struct end_job *)job;
 
 	if (j->r < 0)
-		log_event(LOG_WARNING, "flows of a machine that is off could not be ended", "ERROR",
+		log_event(LOG_WARNING, "flows of a machine could not be ended", "ERROR",
 			  strerror(-j->r), NULL);
 	number_unref(j->number);
 	free(j);

@@ -55,7 +55,10 @@ int numbers_reserve(struct daemon *d);
 int number_ready(struct machine *m);
 /* The machine does not have it any more. */
 void number_give(struct machine *m);
-/* Its guest is not there any more, and nothing of what it had in memory: its flows end. */
+/*
+ * Its flows end: its guest is not there any more, and nothing of what it had in memory; or they are
+ * not found any more.
+ */
 void number_end_flows(struct machine *m);
 /* M8: as its state says. */
 void number_set_clock(struct machine *m);

@@ -97,17 +97,17 @@ json_t *view_machine(const struct machine *m)
 {
 	char uuid[UUID_STRLEN], mac[MAC_STRLEN];
 	uint64_t now = client_now_us();
-	json_t *j =
-		json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:b, s:I, s:I, s:o, s:o, "
-			  "s:b, s:b, s:o}",
-			  "user", m->row.user, "name", m->row.name, "id", (json_int_t)m->id,
-			  "domain", m->row.domain, "uuid", uuid_format(m->row.uuid, uuid), "mac",
-			  mac_format(m->row.mac, mac), "segment", (json_int_t)m->row.segment,
-			  "state", machine_state_text(m), "want", level_name(m->want), "held",
-			  m->row.held, "memory_mib", (json_int_t)m->row.memory_mib, "vcpus",
-			  (json_int_t)m->row.vcpus, "policy", view_policy(m), "addresses",
-			  view_addresses(m), "pinned", m->row.pinned != PINNED_NO, "dhcp",
-			  m->row.pinned == PINNED_DHCP, "leases", machine_view_leases(m));
+	json_t *j = json_pack(
+		"{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:b, s:I, s:I, s:o, s:o, "
+		"s:b, s:b, s:o, s:b, s:b}",
+		"user", m->row.user, "name", m->row.name, "id", (json_int_t)m->id, "domain",
+		m->row.domain, "uuid", uuid_format(m->row.uuid, uuid), "mac",
+		mac_format(m->row.mac, mac), "segment", (json_int_t)m->row.segment, "state",
+		machine_state_text(m), "want", level_name(m->want), "held", m->row.held,
+		"memory_mib", (json_int_t)m->row.memory_mib, "vcpus", (json_int_t)m->row.vcpus,
+		"policy", view_policy(m), "addresses", view_addresses(m), "pinned",
+		m->row.pinned != PINNED_NO, "dhcp", m->row.pinned == PINNED_DHCP, "leases",
+		machine_view_leases(m), "router", m->row.router, "dhcp_server", m->row.dhcp_server);
 
 	json_object_update_new(j, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "device",
 					    m->link.name, "ifindex", (json_int_t)m->link.ifindex,
@@ -247,6 +247,8 @@ bool policy_take(struct request *request, const json_t *args, struct policy_args
 	    !take_time(request, args, "min_up", 86400, &p->policy.min_up_s) ||
 	    !take_addresses(request, args, p))
 		return false;
+	p->router = arg_bool(args, "router", p->router);
+	p->dhcp_server = arg_bool(args, "dhcp_server", p->dhcp_server);
 	if (p->pinned == PINNED_LIST && p->addresses[0] == '\0') {
 		request_fail(request, -EINVAL, "pinned",
 			     "pinned: a machine without addresses could send nothing: give "
@@ -254,6 +256,15 @@ bool policy_take(struct request *request, const json_t *args, struct policy_args
 		return false;
 	}
 	return true;
+}
+
+void policy_put(const struct policy_args *p, struct store_machine *row)
+{
+	row->policy = p->policy;
+	row->pinned = p->pinned;
+	row->router = p->router;
+	row->dhcp_server = p->dhcp_server;
+	memcpy(row->addresses, p->addresses, sizeof(row->addresses));
 }
 
 static int work_policy(struct store_job *j, struct store *store)
@@ -283,6 +294,8 @@ void op_machine_policy(void *context, void *request, const json_t *args)
 		return;
 	p.policy = m->row.policy;
 	p.pinned = m->row.pinned;
+	p.router = m->row.router;
+	p.dhcp_server = m->row.dhcp_server;
 	memcpy(p.addresses, m->row.addresses, sizeof(p.addresses));
 	if (!policy_take(request, args, &p))
 		return;
@@ -291,9 +304,7 @@ void op_machine_policy(void *context, void *request, const json_t *args)
 	if (!j)
 		return;
 	j->machine = m->row;
-	j->machine.policy = p.policy;
-	j->machine.pinned = p.pinned;
-	memcpy(j->machine.addresses, p.addresses, sizeof(p.addresses));
+	policy_put(&p, &j->machine);
 	store_job_start(j);
 }
 

@@ -13,6 +13,7 @@ struct policy_args {
 	struct store_policy policy;
 	char addresses[SP_ADDRESSES_MAX];
 	enum store_pinned pinned;
+	bool router, dhcp_server;
 };
 
 /*
@@ -20,6 +21,8 @@ struct policy_args {
  * answered.
  */
 bool policy_take(struct request *request, const json_t *args, struct policy_args *p);
+/* Put all of P into ROW. */
+void policy_put(const struct policy_args *p, struct store_machine *row);
 
 /* The machine that "user" and "name" of ARGS name; NULL: there is none, and the request was
  * answered. */

@@ -16,6 +16,8 @@
 
 #include "mysql_internal.h"
 
+#define MYSQL_CHECK_EXISTS 3822 /* a constraint of the name; not in MariaDB's header */
+
 #define PARTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 #define ID "id INT UNSIGNED NOT NULL AUTO_INCREMENT"
@@ -43,6 +45,11 @@
 	"machine_id INT UNSIGNED NOT NULL", "leases VARBINARY(639) NOT NULL",                      \
 		"PRIMARY KEY (machine_id)",                                                        \
 		"CONSTRAINT lease_machine FOREIGN KEY (machine_id) REFERENCES machine (id)"
+
+#define ROUTER "router TINYINT UNSIGNED NOT NULL DEFAULT 0"
+#define DHCP_SERVER "dhcp_server TINYINT UNSIGNED NOT NULL DEFAULT 0"
+#define IS_ROUTER "CONSTRAINT machine_router CHECK (router IN (0, 1))"
+#define IS_DHCP_SERVER "CONSTRAINT machine_dhcp_server CHECK (dhcp_server IN (0, 1))"
 
 static const struct mysql_table tables[] = {
 	{"sallyport", PARTS("one TINYINT UNSIGNED NOT NULL", "version INT UNSIGNED NOT NULL",
@@ -81,14 +88,14 @@ static const struct mysql_table tables[] = {
 	       "ladder VARBINARY(127) NOT NULL", "grace_s INT NOT NULL", "idle_s INT NOT NULL",
 	       "min_up_s INT NOT NULL", "addresses VARBINARY(511) NOT NULL",
 	       "pinned TINYINT UNSIGNED NOT NULL", "want TINYINT UNSIGNED NOT NULL",
-	       "held TINYINT UNSIGNED NOT NULL", "PRIMARY KEY (id)",
+	       "held TINYINT UNSIGNED NOT NULL", ROUTER, DHCP_SERVER, "PRIMARY KEY (id)",
 	       "UNIQUE KEY machine_name (user_id, name)",
 	       "UNIQUE KEY machine_domain (server_id, domain)", "UNIQUE KEY machine_uuid (uuid)",
 	       "UNIQUE KEY machine_mac (mac_addr)",
 	       "CONSTRAINT machine_server FOREIGN KEY (server_id) REFERENCES server (id)",
 	       "CONSTRAINT machine_user FOREIGN KEY (user_id) REFERENCES user (user_id)",
 	       "CONSTRAINT machine_pinned CHECK (pinned IN (0, 1))",
-	       "CONSTRAINT machine_held CHECK (held IN (0, 1))")},
+	       "CONSTRAINT machine_held CHECK (held IN (0, 1))", IS_ROUTER, IS_DHCP_SERVER)},
 	{"policy",
 	 PARTS("machine_id INT UNSIGNED NOT NULL", "generation BIGINT NOT NULL", "text MEDIUMBLOB",
 	       "PRIMARY KEY (machine_id)", CASCADE("policy_of_machine", "machine_id", "machine"),
@@ -137,9 +144,12 @@ static const char view[] =
 		   "ORDER BY m.mac_addr SEPARATOR ' ') FROM mac m WHERE m.user_id = u.user_id AND "
 		   "m.session_id IS NOT NULL), u.ip_addr FROM user u";
 
-/* 4 has more tables and is otherwise as 3. */
-static const char *const nothing[] = {NULL};
-static const char *const *const steps[STORE_SCHEMA_VERSION - 3] = {nothing};
+/* 4 has more tables, and of machines what they are. One statement: it is done, or it is not. */
+static const char *const to_4[] = {"ALTER TABLE machine ADD COLUMN " ROUTER
+				   ", ADD COLUMN " DHCP_SERVER ", ADD " IS_ROUTER
+				   ", ADD " IS_DHCP_SERVER,
+				   NULL};
+static const char *const *const steps[STORE_SCHEMA_VERSION - 3] = {to_4};
 
 const struct mysql_schema mysql_schema = {
 	.first = 3, .last = STORE_SCHEMA_VERSION, .steps = steps, .tables = tables, .view = view};
@@ -344,6 +354,8 @@ static int run_again(struct mysql_store *s, const char *sql)
 		case ER_DUP_KEYNAME:
 		case ER_TABLE_EXISTS_ERROR:
 		case ER_CANT_DROP_FIELD_OR_KEY:
+		case ER_DUP_CONSTRAINT_NAME:
+		case MYSQL_CHECK_EXISTS:
 			return 0;
 		}
 	return r;

@@ -54,11 +54,12 @@ const struct table_info store_tables[] = {
 		 TEXT("netns", SP_NAME_MAX), TEXT("ifname", 16), BLOB("mac_addr", 6))},
 	{"machine", true, true,
 	 "SELECT id, server_id, user_id, name, domain, uuid, mac_addr, origin, memory_mib, vcpus, "
-	 "start_when, ladder, grace_s, idle_s, min_up_s, addresses, pinned, want, held "
-	 "FROM machine" PAGE("id"),
+	 "start_when, ladder, grace_s, idle_s, min_up_s, addresses, pinned, want, held, router, "
+	 "dhcp_server FROM machine" PAGE("id"),
 	 "INSERT INTO machine (id, server_id, user_id, name, domain, uuid, mac_addr, origin, "
 	 "memory_mib, vcpus, start_when, ladder, grace_s, idle_s, min_up_s, addresses, pinned, "
-	 "want, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	 "want, held, router, dhcp_server) VALUES "
+	 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	 "SELECT count(*) FROM machine",
 	 COLUMNS(INT("id", 1, UINT32_MAX), INT("server_id", 1, UINT32_MAX),
 		 INT("user_id", 1, UINT32_MAX), TEXT("name", SP_NAME_MAX),
@@ -68,7 +69,8 @@ const struct table_info store_tables[] = {
 		 TEXT("ladder", SP_LADDER_MAX), INT("grace_s", STORE_DEFAULT, INT32_MAX),
 		 INT("idle_s", STORE_DEFAULT, INT32_MAX), INT("min_up_s", STORE_DEFAULT, INT32_MAX),
 		 TEXT("addresses", SP_ADDRESSES_MAX), INT("pinned", 0, 1),
-		 INT("want", 0, UINT8_MAX), INT("held", 0, 1))},
+		 INT("want", 0, UINT8_MAX), INT("held", 0, 1), INT("router", 0, 1),
+		 INT("dhcp_server", 0, 1))},
 	{"policy", true, false,
 	 "SELECT machine_id, generation, text FROM policy" PAGE("machine_id"),
 	 "INSERT INTO policy (machine_id, generation, text) VALUES (?, ?, ?)",

@@ -5,7 +5,7 @@
 
 #include "sql.h"
 
-#define ROWS_COLUMNS_MAX 20
+#define ROWS_COLUMNS_MAX 24
 #define ROWS_PAGE 500 /* rows that are read at once */
 
 enum column_kind { COLUMN_INT, COLUMN_TEXT, COLUMN_BLOB };

@@ -5,6 +5,31 @@
  */
 #include "store_internal.h"
 
+/* Of version 3; later ones have more between. */
+#define MACHINE_COLUMNS                                                                            \
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"                                                   \
+	" server_id INTEGER NOT NULL REFERENCES server (id),"                                      \
+	" user_id INTEGER NOT NULL REFERENCES user (user_id),"                                     \
+	" name TEXT NOT NULL,"                                                                     \
+	" domain TEXT NOT NULL,"                                                                   \
+	" uuid BLOB NOT NULL UNIQUE CHECK (length(uuid) = 16),"                                    \
+	" mac_addr BLOB NOT NULL UNIQUE CHECK (length(mac_addr) = 6),"                             \
+	" origin INTEGER NOT NULL,"                                                                \
+	" memory_mib INTEGER NOT NULL,"                                                            \
+	" vcpus INTEGER NOT NULL,"                                                                 \
+	" start_when INTEGER NOT NULL,"                                                            \
+	" ladder TEXT NOT NULL,"                                                                   \
+	" grace_s INTEGER NOT NULL,"                                                               \
+	" idle_s INTEGER NOT NULL,"                                                                \
+	" min_up_s INTEGER NOT NULL,"                                                              \
+	" addresses TEXT NOT NULL,"                                                                \
+	" pinned INTEGER NOT NULL CHECK (pinned IN (0, 1)),"                                       \
+	" want INTEGER NOT NULL,"                                                                  \
+	" held INTEGER NOT NULL CHECK (held IN (0, 1)),"
+#define MACHINE_KEYS                                                                               \
+	" UNIQUE (user_id, name),"                                                                 \
+	" UNIQUE (server_id, domain)"
+
 const char *const store_schema[STORE_SCHEMA_VERSION] = {
 	/* 1: AUTOINCREMENT, so that a segment or a generation is never handed out twice. */
 	"CREATE TABLE user ("
@@ -96,29 +121,7 @@ const char *const store_schema[STORE_SCHEMA_VERSION] = {
 	" UNIQUE (user_id, mac_addr),"
 	" UNIQUE (server_id, netns, ifname)"
 	") STRICT;"
-	"CREATE TABLE machine ("
-	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
-	" server_id INTEGER NOT NULL REFERENCES server (id),"
-	" user_id INTEGER NOT NULL REFERENCES user (user_id),"
-	" name TEXT NOT NULL,"
-	" domain TEXT NOT NULL,"
-	" uuid BLOB NOT NULL UNIQUE CHECK (length(uuid) = 16),"
-	" mac_addr BLOB NOT NULL UNIQUE CHECK (length(mac_addr) = 6),"
-	" origin INTEGER NOT NULL,"
-	" memory_mib INTEGER NOT NULL,"
-	" vcpus INTEGER NOT NULL,"
-	" start_when INTEGER NOT NULL,"
-	" ladder TEXT NOT NULL,"
-	" grace_s INTEGER NOT NULL,"
-	" idle_s INTEGER NOT NULL,"
-	" min_up_s INTEGER NOT NULL,"
-	" addresses TEXT NOT NULL,"
-	" pinned INTEGER NOT NULL CHECK (pinned IN (0, 1)),"
-	" want INTEGER NOT NULL,"
-	" held INTEGER NOT NULL CHECK (held IN (0, 1)),"
-	" UNIQUE (user_id, name),"
-	" UNIQUE (server_id, domain)"
-	") STRICT;"
+	"CREATE TABLE machine (" MACHINE_COLUMNS MACHINE_KEYS ") STRICT;"
 	"CREATE TABLE session ("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
 	" server_id INTEGER NOT NULL REFERENCES server (id),"
@@ -183,8 +186,25 @@ const char *const store_schema[STORE_SCHEMA_VERSION] = {
 
 	/*
 	 * 4: the firewall of each machine; what all of a user's ports may together; what machines
-	 * have leased.
+	 * have leased; which are routers or DHCP servers. Machines' claims are set aside while the
+	 * table is made anew: they would go with it.
 	 */
+	"CREATE TABLE old_machine AS SELECT * FROM machine;"
+	"CREATE TABLE old_mac AS SELECT * FROM mac WHERE machine_id IS NOT NULL;"
+	"CREATE TABLE old_sequence AS SELECT * FROM sqlite_sequence WHERE name = 'machine';"
+	"DELETE FROM mac WHERE machine_id IS NOT NULL;"
+	"DROP TABLE machine;"
+	"CREATE TABLE machine (" MACHINE_COLUMNS
+	" router INTEGER NOT NULL DEFAULT 0 CHECK (router IN (0, 1)),"
+	" dhcp_server INTEGER NOT NULL DEFAULT 0 CHECK (dhcp_server IN (0, 1))," MACHINE_KEYS
+	") STRICT;"
+	"INSERT INTO machine SELECT *, 0, 0 FROM old_machine;"
+	"INSERT INTO mac SELECT * FROM old_mac;"
+	"DELETE FROM sqlite_sequence WHERE name = 'machine';"
+	"INSERT INTO sqlite_sequence SELECT * FROM old_sequence;"
+	"DROP TABLE old_machine;"
+	"DROP TABLE old_mac;"
+	"DROP TABLE old_sequence;"
 	"CREATE TABLE policy ("
 	" machine_id INTEGER PRIMARY KEY REFERENCES machine (id) ON DELETE CASCADE,"
 	" generation INTEGER NOT NULL CHECK (generation > 0),"

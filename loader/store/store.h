@@ -109,6 +109,8 @@ struct store_machine {
 	char addresses[SP_ADDRESSES_MAX]; /* "10.8.0.7 fd00::7": known or learned */
 	enum store_pinned pinned;
 	char leases[SP_LEASES_MAX]; /* loader/machine/leases.h; "" unless PINNED_DHCP */
+	/* What it may be to its segment; if not, what only such a one may say is dropped (I6). */
+	bool router, dhcp_server;
 	/* What it was last told to be (enum level of loader/machine/ladder.h), and whether by hand.
 	 */
 	uint8_t want;
@@ -296,7 +298,7 @@ int store_workload_each(struct store *s, int (*cb)(const struct store_workload *
 int store_machine_add(struct store *s, struct store_machine *m);
 int store_machine_get(struct store *s, const char *user, const char *name,
 		      struct store_machine *ret);
-/* Policy, addresses, pinned, leases, memory_mib, vcpus; by id. */
+/* Policy, addresses, pinned, leases, router, dhcp_server, memory_mib, vcpus; by id. */
 int store_machine_update(struct store *s, const struct store_machine *m);
 /* leases alone; by id. -ENOENT also where the machine is not PINNED_DHCP any more. */
 int store_machine_set_leases(struct store *s, uint32_t id, const char *leases);

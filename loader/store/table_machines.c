@@ -15,6 +15,12 @@ static void bind_policy(struct sql *q, const struct store_policy *p)
 	sql_bind_int(q, p->min_up_s);
 }
 
+static void bind_roles(struct sql *q, const struct store_machine *m)
+{
+	sql_bind_int(q, m->router);
+	sql_bind_int(q, m->dhcp_server);
+}
+
 /* --- leases: a row for those whose addresses are learned --- */
 
 static int drop_leases(struct store *s, uint32_t id)
@@ -63,8 +69,9 @@ static int insert(struct store *s, struct store_machine *m)
 	int r = sql_prepare(s,
 			    "INSERT INTO machine (server_id, user_id, name, domain, uuid, "
 			    "mac_addr, origin, memory_mib, vcpus, start_when, ladder, grace_s, "
-			    "idle_s, min_up_s, addresses, pinned, want, held) VALUES "
-			    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			    "idle_s, min_up_s, addresses, pinned, want, held, router, "
+			    "dhcp_server) VALUES "
+			    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			    &q);
 
 	if (r < 0)
@@ -83,6 +90,7 @@ static int insert(struct store *s, struct store_machine *m)
 	sql_bind_int(q, m->pinned != PINNED_NO);
 	sql_bind_int(q, m->want);
 	sql_bind_int(q, m->held);
+	bind_roles(q, m);
 	r = sql_run(q);
 	if (r == 0)
 		m->id = (uint32_t)sql_last_id(q);
@@ -124,7 +132,7 @@ int machine_add(struct store *s, struct store_machine *m)
 #define MACHINE_COLUMNS                                                                            \
 	"m.id, m.user_id, u.username, m.name, v.name, m.domain, m.uuid, m.mac_addr, m.origin, "    \
 	"m.memory_mib, m.vcpus, m.start_when, m.ladder, m.grace_s, m.idle_s, m.min_up_s, "         \
-	"m.addresses, m.pinned, m.want, m.held, "                                                  \
+	"m.addresses, m.pinned, m.want, m.held, m.router, m.dhcp_server, "                         \
 	"(SELECT count(*) FROM lease l WHERE l.machine_id = m.id), "                               \
 	"coalesce((SELECT l.leases FROM lease l WHERE l.machine_id = m.id), '') "                  \
 	"FROM machine m JOIN user u "                                                              \
@@ -153,6 +161,8 @@ static void read_machine(struct sql *q, struct store_machine *m)
 	m->pinned = sql_int(q, 0, 1) ? PINNED_LIST : PINNED_NO;
 	m->want = (uint8_t)sql_int(q, 0, UINT8_MAX);
 	m->held = sql_int(q, 0, 1);
+	m->router = sql_int(q, 0, 1);
+	m->dhcp_server = sql_int(q, 0, 1);
 	if (sql_int(q, 0, 1))
 		m->pinned = PINNED_DHCP;
 	sql_text(q, m->leases, sizeof(m->leases));
@@ -198,7 +208,8 @@ static int change(struct store *s, const struct store_machine *m)
 	int r = sql_prepare(s,
 			    "UPDATE machine SET start_when = ?, ladder = ?, grace_s = ?, "
 			    "idle_s = ?, min_up_s = ?, addresses = ?, pinned = ?, "
-			    "memory_mib = ?, vcpus = ? WHERE id = ?",
+			    "router = ?, dhcp_server = ?, memory_mib = ?, vcpus = ? "
+			    "WHERE id = ?",
 			    &q);
 
 	if (r < 0)
@@ -206,6 +217,7 @@ static int change(struct store *s, const struct store_machine *m)
 	bind_policy(q, &m->policy);
 	sql_bind_text(q, m->addresses);
 	sql_bind_int(q, m->pinned != PINNED_NO);
+	bind_roles(q, m);
 	sql_bind_int(q, m->memory_mib);
 	sql_bind_int(q, m->vcpus);
 	sql_bind_int(q, m->id);

@@ -6,7 +6,9 @@ another's name, in a router's or a DHCP server's, and as fast as they can.
 After each bad frame the same guest sends a good one: frames keep their order, so whoever has seen
 the good one would have seen the bad one."""
 
+import contextlib
 import os
+import sqlite3
 import sys
 import time
 
@@ -30,6 +32,7 @@ from scapy.packet import Raw  # noqa: E402
 
 WEB, DB, DEVICE, FREE = "10.50.0.101", "10.50.0.102", "10.50.0.10", "10.50.0.77"
 WEB6, DB6, DEVICE6 = "fd50::101", "fd50::102", "fd50::10"
+BEYOND, BEYOND6 = "198.51.100.7", "2001:db8::7"  # what lies behind a router
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
 COPIES = 3
 RATE, BURST, FLOOD = 2000, 500, 20000
@@ -212,6 +215,90 @@ def pinned(lab, a):
             a.attempt(make, reason)
 
 
+def roles(me):
+    """What its operator may let a machine be: the option, and what it may do then, by frame and reason."""
+    return (
+        ("router", (
+            ("a router advertisement",
+             lambda t: icmp6(me, t, ICMPv6ND_RA(routerlifetime=0), ICMPv6NDOptSrcLLAddr(lladdr=me)), "ra-guard"),
+            ("what comes from beyond it", lambda t: ip4(me, t, BEYOND), "spoof-ip"),
+            ("what comes from beyond it, IPv6", lambda t: ip6(me, t, BEYOND6), "spoof-ip"))),
+        ("dhcp_server", (
+            ("a DHCP offer", lambda t: dhcp4(me, t, "offer", WEB, 67, 68), "dhcp-guard"),
+            ("a DHCPv6 advertisement",
+             lambda t: dhcp6(me, t, DHCP6_Advertise(), WEB6, 547, 546, ALL_NODES), "dhcp-guard"))),
+    )
+
+
+def may(lab, a):
+    """Each of the two, and not the other; at once, and until the operator says otherwise."""
+    web = lab.machines["alice/web"]
+
+    def tries(frames_of, passes):
+        for what, make, reason in frames_of:
+            say(what)
+            a.attempt(make, None if passes else reason, may=SEGMENT if passes else ())
+
+    (router, routed), (server, served) = roles(a.mac)
+    for option, own, others in ((router, routed, served), (server, served, routed)):
+        with case(f"a machine that may be a {option}: what that one says passes, and no more"):
+            web.policy(**{option: "yes"})
+            same((web.show()["router"], web.show()["dhcp_server"]), (option == router, option == server), "it may be")
+            tries(own, True)
+            tries(others, False)
+            a.attempt(lambda t: arp(a.mac, t, FREE), "spoof-arp")
+            a.attempt(lambda t: na(a.mac, t, DB6), "spoof-nd")
+            shown = lab.sallyport("machine", "show", "alice", "web").stdout
+            check(f"role       {'router' if option == router else 'DHCP server'}\n" in shown, shown)
+        with case(f"a machine that may be no {option} any more: that is dropped again"):
+            web.policy(**{option: "no"})
+            check("role" not in lab.sallyport("machine", "show", "alice", "web").stdout, "it shows a role")
+            tries(own, False)
+    with case("what the store has said while the daemon was dead holds when it is back"):
+        web.policy(**{server: "yes"})
+        lab.daemon.kill9()
+        with contextlib.closing(sqlite3.connect(lab.daemon.store)) as db, db:
+            same(db.execute("UPDATE machine SET router = 1, dhcp_server = 0 WHERE name = 'web' AND user_id = "
+                            "(SELECT user_id FROM user WHERE username = 'alice')").rowcount, 1, "rows")
+        lab.daemon.start()
+        lab.ready()
+        tries(routed, True)
+        tries(served, False)
+        web.policy(**{router: "no"})
+
+
+def forwards(lab):
+    """The device and the sister reach each other by way of the guest, there and back."""
+    alice, web, db = lab.clients["alice"], lab.machines["alice/web"], lab.machines["alice/db"]
+
+    def flows():
+        return lab.ask("flow-list", user="alice", machine="web")["items"]
+
+    with Console(lab, "alice", "db", force=True) as c:
+        c.run(f"ip route add {DEVICE}/32 via {WEB}")
+    net.ip("route", "add", DB, "via", WEB, ns=alice.ns)
+    with case("a guest that forwards and is no router: what goes through it is dropped"):
+        before = lab.reasons()
+        same(probe.ping(alice.ns, DB, "-i", "0.2", wait=1)[1], 0, "answers")
+        lab.moved("spoof-ip", before, 3)
+    with case("a router: the flows that passed its port end, and what goes through it passes"):
+        web.wait_page(alice)
+        check(flows(), "there are no flows")
+        web.policy(router="yes")
+        net.wait_for(lambda: not flows(), 10, lambda: f"the flows to end: {flows()}", 0.05)
+        same(probe.ping(alice.ns, DB, "-i", "0.2"), (3, 3), "pings")
+        db.wait_page(alice)
+        check(any(x["to_machine"] == "db" or x["from_machine"] == "web" for x in flows()), f"its flows: {flows()}")
+    with case("no router any more: it is dropped again"):
+        web.policy(router="no")
+        before = lab.reasons()
+        same(probe.ping(alice.ns, DB, "-i", "0.2", wait=1)[1], 0, "answers")
+        lab.moved("spoof-ip", before, 3)
+    net.ip("route", "del", DB, ns=alice.ns)
+    with Console(lab, "alice", "db", force=True) as c:
+        c.run(f"ip route del {DEVICE}/32")
+
+
 def flood(lab, a):
     bob, alice = lab.clients["bob"], lab.clients["alice"]
     for what, make, reason in (("of good frames", lambda t: ip4(a.mac, t, WEB), "policed"),
@@ -249,7 +336,8 @@ def guests(mode):
         lab.user(user, f"{DEVICE}/24", f"{DEVICE6}/64")
         lab.client(user, user, f"02:00:00:00:00:{0x0a + len(lab.clients):02x}")
     for user, short, *ips in (("alice", "web", WEB, WEB6), ("alice", "db", DB, DB6), ("bob", "web", WEB, WEB6)):
-        lab.machine(user, short, *(f"{i}/{24 if '.' in i else 64}" for i in ips))
+        lab.machine(user, short, *(f"{i}/{24 if '.' in i else 64}" for i in ips),
+                    words="sp.router" if (user, short) == ("alice", "web") else "")
     for c in lab.clients.values():
         c.start()
     for c in lab.clients.values():
@@ -266,6 +354,8 @@ def guests(mode):
             a.attempt(make, reason)
     believed(lab)
     pinned(lab, a)
+    may(lab, a)
+    forwards(lab)
     flood(lab, a)
     lab.close()
 

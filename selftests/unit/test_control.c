@@ -195,6 +195,15 @@ static void test_errors(void **state)
 		{"{\"v\":1,\"op\":\"workload-add\",\"user\":\"a\",\"name\":\"b\",\"netns\":\"../"
 		 "c\"}",
 		 EINVAL, "netns"},
+		{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
+		 "\"router\":\"yes\"}",
+		 EINVAL, "router"},
+		{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
+		 "\"dhcp_server\":1}",
+		 EINVAL, "dhcp_server"},
+		{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
+		 "\"router\":true,\"dhcp_server\":false}",
+		 ENOENT, "name"},
 		{"{\"v\":1,\"op\":\"session-kill\",\"session\":12345}", ENOENT, "session"},
 		{"{\"v\":1,\"op\":\"monitor\",\"drops\":1}", EINVAL, "drops"},
 		{"{\"v\":1,\"op\":\"trace\"}", EINVAL, "session"},

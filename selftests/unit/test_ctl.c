@@ -432,7 +432,7 @@ static int run_quietly(const char *const *words)
 static void test_exit_codes(void **state)
 {
 	static const struct {
-		const char *argv[8];
+		const char *argv[9];
 		int code;
 	} table[] = {
 		{{NULL}, CTL_USAGE},
@@ -462,6 +462,11 @@ static void test_exit_codes(void **state)
 		{{"--socket", "/nonexistent", "user", "set", "a", "--new-flows", "0"},
 		 CTL_UNREACHABLE},
 		{{"workload", "add", "a", "b"}, CTL_USAGE},
+		{{"machine", "policy", "a", "b", "--router", "dhcp"}, CTL_USAGE},
+		{{"machine", "policy", "a", "b", "--dhcp-server", ""}, CTL_USAGE},
+		{{"machine", "add", "a", "b", "--domain", "d", "--router", "maybe"}, CTL_USAGE},
+		{{"--socket", "/nonexistent", "machine", "policy", "a", "b", "--router", "yes"},
+		 CTL_UNREACHABLE},
 		{{"session", "kill", "0"}, CTL_USAGE},
 		{{"audit", "--limit", "0"}, CTL_USAGE},
 		{{"top", "-b", "-n", "0"}, CTL_USAGE},

@@ -100,7 +100,7 @@ static uint32_t flags(struct host *h, const struct machine *m)
 	struct sp_machine value;
 
 	assert_int_equal(dataplane_machine_get(h->d.dp, m->member.dst.port, &value), 0);
-	return value.flags & (SP_M_PINNED | SP_M_LEASE);
+	return value.flags & (SP_M_PINNED | SP_M_LEASE | SP_M_ROUTER | SP_M_DHCP);
 }
 
 static void test_lease(void **state)
@@ -373,12 +373,42 @@ static void test_flows(void **state)
 	machine_remove(other);
 }
 
+/* A router, a DHCP server: at once where it has a port, and with the next one that it gets. */
+static void test_roles(void **state)
+{
+	struct host *h = *state;
+	struct session *s = host_session(h, HOST_VLAN, "i", 9);
+	struct machine *m = machine(h, "i", "1", PINNED_LIST, "10.8.0.5");
+	struct store_machine row = m->row;
+	uint32_t epoch = slot(h, m).epoch;
+
+	assert_int_equal(flags(h, m), SP_M_PINNED);
+	row.router = true;
+	assert_int_equal(machine_set_row(m, &row), 0);
+	assert_int_equal(flags(h, m), SP_M_PINNED | SP_M_ROUTER);
+	assert_int_not_equal(slot(h, m).epoch, epoch); /* what was proven is not any more */
+	row.router = false;
+	row.dhcp_server = true;
+	assert_int_equal(machine_set_row(m, &row), 0);
+	assert_int_equal(flags(h, m), SP_M_PINNED | SP_M_DHCP);
+	/* While it has no port. */
+	machine_port_drop(m);
+	row.router = true;
+	assert_int_equal(machine_set_row(m, &row), 0);
+	host_join(h, m);
+	assert_int_equal(flags(h, m), SP_M_PINNED | SP_M_ROUTER | SP_M_DHCP);
+	host_settle(h, SOME_MS);
+	machine_remove(m);
+	session_end(s, "test");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease), cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_two),   cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_macs),  cmocka_unit_test(test_flows),
+		cmocka_unit_test(test_roles),
 	};
 
 	if (geteuid() != 0) {

@@ -260,6 +260,7 @@ static struct store_machine a_machine(const char *user, const char *name, uint8_
 					     .min_up_s = 60},
 				  .addresses = "10.8.0.7 fd00::7",
 				  .pinned = PINNED_LIST,
+				  .router = true,
 				  .want = 3,
 				  .held = true};
 
@@ -335,6 +336,8 @@ static void test_machine_changes(void **state)
 	memset(want.addresses, 0, sizeof(want.addresses));
 	want.pinned = PINNED_DHCP;
 	strcpy(want.leases, "10.8.0.9@1764171646");
+	want.router = false;
+	want.dhcp_server = true;
 	want.memory_mib = 4096;
 	want.vcpus = 1;
 	m = want;

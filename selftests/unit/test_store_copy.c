@@ -128,6 +128,8 @@ static void fill_rules(struct store *s, struct store_machine *m)
 	assert_int_equal(store_rules_set(s, m->id, text, 1, &generation), 0);
 	assert_int_equal(generation, 2);
 	free(text);
+	m->router = false;
+	m->dhcp_server = true;
 	strcpy(m->name, "n");
 	strcpy(m->domain, "n");
 	m->uuid[15] = m->mac[5] = 2;
@@ -148,6 +150,7 @@ static void fill(struct store *s)
 				  .name = "m",
 				  .pinned = PINNED_DHCP,
 				  .leases = "10.8.0.7@1764171646",
+				  .router = true,
 				  .domain = "d '\xff",
 				  .uuid = {1, 0, 2},
 				  .mac = {0x52, 0, 0, 0, 0, 1}};
@@ -404,13 +407,13 @@ static void test_tool_makes_nothing(void **state)
 	assert_int_equal(store_init(&o, NULL), -EEXIST);
 }
 
-/* A file as version 2 left it: written by its own code, with hostile names and a user who is gone.
+/* A file as an older version left it: written by its own code, with hostile names and what is gone.
  */
-static void load_version_2(void)
+static void load_version(const char *from)
 {
 	_cleanup_free_
 	char *sql = calloc(1, 65536);
-	_cleanup_fclose_ FILE *f = fopen("selftests/unit/store_v2.sql", "re");
+	_cleanup_fclose_ FILE *f = fopen(from, "re");
 
 	assert_non_null(f);
 	assert_true(fread(sql, 1, 65535, f) > 1000);
@@ -427,7 +430,7 @@ static void test_version_2(void **state)
 	struct store_session x;
 	struct store *s;
 
-	load_version_2();
+	load_version("selftests/unit/store_v2.sql");
 	s = open_or_fail();
 	assert_int_equal(problems(s), 0);
 	text = dump(s);
@@ -462,6 +465,40 @@ static void test_version_2(void **state)
 	assert_int_equal(
 		foreign_number("SELECT count(*) FROM mac WHERE mac_addr = x'525400000001'"), 0);
 	assert_int_equal(problems(s), 0);
+	store_close(s);
+}
+
+/* The table of machines is made anew: they, and who has which MAC, are what they were. */
+static void test_version_3(void **state)
+{
+	struct store_machine m, n = {.origin = ORIGIN_DOMAIN,
+				     .policy = {.start = START_MANUAL},
+				     .user = "alice",
+				     .name = "new",
+				     .domain = "new",
+				     .mac = {0x52, 0x54, 0, 0, 0, 9}};
+	struct store *s;
+
+	load_version("selftests/unit/store_v3.sql");
+	s = open_or_fail();
+	assert_int_equal(problems(s), 0);
+	assert_int_equal(foreign_number("SELECT count(*) FROM machine"), 2);
+	assert_int_equal(foreign_number("SELECT count(*) FROM mac"), 8);
+	assert_int_equal(foreign_number("SELECT count(*) FROM mac WHERE machine_id > 0"), 4);
+	assert_int_equal(
+		foreign_number("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'old%'"), 0);
+	assert_int_equal(store_machine_get(s, "alice", "web", &m), 0);
+	assert_string_equal(m.domain, "sp-alice-web \xff'");
+	assert_string_equal(m.addresses, "10.8.0.7 fd00::7");
+	assert_int_equal(m.pinned, PINNED_LIST);
+	assert_true(m.held);
+	assert_false(m.router || m.dhcp_server);
+	/* Number 3 was given once, never again. */
+	assert_int_equal(store_machine_add(s, &n), 0);
+	assert_int_equal(n.id, 4);
+	/* A claim goes with its machine, as it did. */
+	foreign("PRAGMA foreign_keys = ON; DELETE FROM machine WHERE id = 1");
+	assert_int_equal(foreign_number("SELECT count(*) FROM mac WHERE machine_id = 1"), 0);
 	store_close(s);
 }
 
@@ -526,6 +563,10 @@ static void test_verify(void **state)
 		 "table budget, row 1: column max_flows is out of its range", 1},
 		{"UPDATE budget SET new_flows = 4294967296",
 		 "table budget, row 1: column new_flows is out of its range", 1},
+		{"UPDATE machine SET router = 2",
+		 "table machine, row 1: column router is out of its range", 1},
+		{"UPDATE machine SET dhcp_server = 2",
+		 "table machine, row 1: column dhcp_server is out of its range", 1},
 		{"UPDATE machine SET pinned = 0",
 		 "table lease, row 1: its machine is not there, or not pinned", 1},
 		{"UPDATE user SET disabled = 2 WHERE user_id = 2",
@@ -597,6 +638,7 @@ int main(void)
 		TEST(test_exclusive),
 		TEST(test_tool_makes_nothing),
 		TEST(test_version_2),
+		TEST(test_version_3),
 		TESTS(test_verify),
 	};
 

@@ -267,6 +267,13 @@ static void test_step(void **state)
 /* A database as version 3 left it, with rows; and what an interrupted run leaves. */
 static void test_version_3(void **state)
 {
+	struct store_machine m = {.origin = ORIGIN_DOMAIN,
+				  .policy = {.start = START_MANUAL},
+				  .user = "old",
+				  .name = "m",
+				  .router = true,
+				  .domain = "m",
+				  .mac = {0x52, 0x54, 0, 0, 0, 1}};
 	struct store_options o = fixture_options();
 	struct store_user u;
 	struct store *s = open_or_fail();
@@ -274,8 +281,11 @@ static void test_version_3(void **state)
 	int from = 0;
 
 	add_user(s, "old", &u);
+	assert_int_equal(store_machine_add(s, &m), 0);
 	store_close(s);
-	foreign("DROP TABLE policy, budget, lease; UPDATE sallyport SET version = 3");
+	foreign("DROP TABLE policy, budget, lease; UPDATE sallyport SET version = 3; "
+		"ALTER TABLE machine DROP CONSTRAINT machine_router, "
+		"DROP CONSTRAINT machine_dhcp_server, DROP COLUMN router, DROP COLUMN dhcp_server");
 	expect_error(-ENOTUNIQ, "sallyport store migrate");
 	assert_int_equal(store_migrate(&o, &from, NULL), 0);
 	assert_int_equal(from, 3);
@@ -289,6 +299,8 @@ static void test_version_3(void **state)
 	assert_int_equal(store_migrate(&o, &from, NULL), 0);
 	s = open_or_fail();
 	assert_int_equal(store_user_get(s, "old", &u), 0);
+	assert_int_equal(store_machine_get(s, "old", "m", &m), 0);
+	assert_false(m.router || m.dhcp_server);
 	assert_int_equal(store_verify(s, NULL, NULL, &n), 0);
 	assert_int_equal(n, 0);
 	store_close(s);

@@ -157,7 +157,7 @@ static void address_run(struct job *job, struct store *store)
 {
 	struct address_job *a = (struct address_job *)job;
 
-	a->r = store_machine_update(store, &a->row);
+	a->r = store_machine_set_addresses(store, a->row.id, a->row.addresses);
 	if (a->r < 0)
 		a->error = strdup(store_error(store));
 }
@@ -173,7 +173,10 @@ static void address_done(struct job *job)
 	free(a);
 }
 
-/* Nothing waits for it: after a restart it is learned again. */
+/*
+ * The addresses and no more: a policy may be on its way to the store. Nothing waits for it: after a
+ * restart it is learned again.
+ */
 static void store_addresses(struct machine *m)
 {
 	struct address_job *a = calloc(1, sizeof(*a));

@@ -258,6 +258,12 @@ int store_machine_update(struct store *s, const struct store_machine *m)
 	return machine_update(s, m);
 }
 
+int store_machine_set_addresses(struct store *s, uint32_t id, const char *addresses)
+{
+	store_enter(s);
+	return machine_set_addresses(s, id, addresses);
+}
+
 int store_machine_set_leases(struct store *s, uint32_t id, const char *leases)
 {
 	store_enter(s);

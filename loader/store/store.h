@@ -300,6 +300,8 @@ int store_machine_get(struct store *s, const char *user, const char *name,
 		      struct store_machine *ret);
 /* Policy, addresses, pinned, leases, router, dhcp_server, memory_mib, vcpus; by id. */
 int store_machine_update(struct store *s, const struct store_machine *m);
+/* addresses alone, as the machine was heard to use them; by id. -ENOENT also where it is pinned. */
+int store_machine_set_addresses(struct store *s, uint32_t id, const char *addresses);
 /* leases alone; by id. -ENOENT also where the machine is not PINNED_DHCP any more. */
 int store_machine_set_leases(struct store *s, uint32_t id, const char *leases);
 /* want and held; by id. */

@@ -85,6 +85,7 @@ int workload_delete_all(struct store *s, uint32_t user_id);
 int machine_add(struct store *s, struct store_machine *m);
 int machine_get(struct store *s, const char *user, const char *name, struct store_machine *ret);
 int machine_update(struct store *s, const struct store_machine *m);
+int machine_set_addresses(struct store *s, uint32_t id, const char *addresses);
 int machine_set_leases(struct store *s, uint32_t id, const char *leases);
 int machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held);
 int machine_delete(struct store *s, const char *user, const char *name);

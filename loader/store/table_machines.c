@@ -234,6 +234,18 @@ int machine_update(struct store *s, const struct store_machine *m)
 	return sql_transaction(s, update_body, (void *)m);
 }
 
+int machine_set_addresses(struct store *s, uint32_t id, const char *addresses)
+{
+	_cleanup_sql_ struct sql *q = NULL;
+	int r = sql_prepare(s, "UPDATE machine SET addresses = ? WHERE id = ? AND pinned = 0", &q);
+
+	if (r < 0)
+		return r;
+	sql_bind_text(q, addresses);
+	sql_bind_int(q, id);
+	return sql_change(q);
+}
+
 int machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held)
 {
 	_cleanup_sql_ struct sql *q = NULL;

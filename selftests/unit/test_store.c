@@ -359,6 +359,16 @@ static void test_machine_changes(void **state)
 	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
 	assert_int_equal(got.pinned, PINNED_LIST);
 	assert_string_equal(got.leases, "");
+	assert_int_equal(store_machine_set_addresses(s, m.id, "10.8.0.9"), -ENOENT);
+	m.pinned = PINNED_NO;
+	m.memory_mib++;
+	assert_int_equal(store_machine_update(s, &m), 0);
+	assert_int_equal(store_machine_set_addresses(s, m.id, "10.8.0.9"), 0);
+	memset(m.addresses, 0, sizeof(m.addresses));
+	snprintf(m.addresses, sizeof(m.addresses), "10.8.0.9");
+	memset(m.leases, 0, sizeof(m.leases));
+	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
+	assert_memory_equal(&got, &m, sizeof(got));
 	assert_int_equal(store_machine_set_want(s, m.id, 5, false), 0);
 	assert_int_equal(store_machine_get(s, "a", "web", &got), 0);
 	assert_int_equal(got.want, 5);

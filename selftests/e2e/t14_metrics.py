@@ -173,7 +173,9 @@ def history(prometheus):
     with case("what Prometheus has is what happened"):
         same(prometheus.value('sallyport_auth_total{result="accept"}'), 1, "logins")
         same(prometheus.query("sallyport_sessions")[0][0]["openvpn"], "main", "label of the instance")
-        took = prometheus.value('sallyport_span_seconds_sum{span="login"}')
+        login = 'sallyport_span_seconds_sum{span="login"}'
+        net.wait_for(lambda: prometheus.value(login) > 0, 15, "a reading from after the login's end", 0.1)
+        took = prometheus.value(login)
         check(0.01 < took < 10, f"the login took {took} s")
         same(prometheus.value('sum(sallyport_stage_seconds_count{stage="first-mac"})'), 1, "first MACs")
         check(not prometheus.query('{__name__=~".+", exported_instance=~".+"}'), "a label clashes with Prometheus's own")

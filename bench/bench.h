@@ -270,6 +270,34 @@ static inline void fill(struct dataplane *dp, uint32_t in, uint32_t out, uint32_
 	}
 }
 
+/* 10,000 addresses, of which 10.0.0.1, the source of the bench's frames, is the machine's at
+ * port 1.
+ */
+static inline void fill_addresses(struct dataplane *dp)
+{
+	struct sp_address value = {.port = 1};
+	uint8_t addr[16] = {[10] = 0xff, [11] = 0xff, [12] = 10};
+
+	bench_mac(value.mac, 3);
+	for (uint32_t i = 0; i < 10000; i++) {
+		addr[14] = (uint8_t)(i >> 8);
+		addr[15] = (uint8_t)i;
+		value.port = i == 1 ? 1 : 3;
+		must(dataplane_address_set(dp, BENCH_SEGMENT, addr, &value), "address");
+	}
+}
+
+/* The segment's flows, FLOWS of them, none of which ends by time. */
+static inline void make_slot(struct dataplane *dp, uint32_t slot, uint32_t flows)
+{
+	static const struct sp_timeouts timeouts = {.ticks = {[0 ... 31] = 1 << 20}};
+	const struct dataplane_budget budget = {.flows = flows};
+
+	must(dataplane_timeouts_set(dp, &timeouts), "timeouts");
+	must(dataplane_slot_begin(dp, slot, BENCH_SEGMENT, &budget, 0), "slot");
+	must(dataplane_slot_make(dp, slot), "tables");
+}
+
 static inline struct dataplane *open_dataplane(const struct dataplane_options *options)
 {
 	_cleanup_free_

@@ -20,8 +20,6 @@ static struct lane ours = {
 static struct lane theirs = {
 	.in = "n-in", .in_far = "n-in-far", .out = "n-out", .out_far = "n-out-far"};
 
-static const struct sp_timeouts timeouts = {.ticks = {[0 ... 31] = 1 << 20}};
-
 /* --- the policy: N rules, and the last of them is the one that lets the frames in --- */
 
 /* In our language, or in nft's. */
@@ -166,13 +164,10 @@ static struct dataplane *prepare_ours(void)
 						  .flows = 16384,
 						  .max_rules = 32768,
 						  .sampling = true};
-	const struct dataplane_budget budget = {.flows = 16384};
 	const struct sp_machine machine = {.slot = SLOT};
 	struct dataplane *dp = open_dataplane(&options);
 
-	must(dataplane_timeouts_set(dp, &timeouts), "timeouts");
-	must(dataplane_slot_begin(dp, SLOT, BENCH_SEGMENT, &budget, 0), "slot");
-	must(dataplane_slot_make(dp, SLOT), "tables");
+	make_slot(dp, SLOT, 16384);
 	must(dataplane_machine_begin(dp, MACHINE, &machine), "machine");
 	add_end(dp, &ours.in_info, IN, SP_PORT_NETNS, SRC);
 	add_end(dp, &ours.out_info, MACHINE, SP_PORT_MACHINE, DST);

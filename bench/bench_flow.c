@@ -20,8 +20,6 @@
 #define SLOT 1
 #define VID 0
 
-static const struct sp_timeouts timeouts = {.ticks = {[0 ... 31] = 1 << 20}};
-
 struct tcp_frame {
 	struct bench_addresses eth;
 	uint16_t proto;
@@ -89,20 +87,6 @@ static double test_run(int prog, const struct tcp_frame *f, int expected)
 	return best;
 }
 
-static void fill_addresses(struct dataplane *dp)
-{
-	struct sp_address value = {.port = 1};
-	uint8_t addr[16] = {[10] = 0xff, [11] = 0xff, [12] = 10};
-
-	bench_mac(value.mac, 3);
-	for (uint32_t i = 0; i < 10000; i++) {
-		addr[14] = (uint8_t)(i >> 8);
-		addr[15] = (uint8_t)i;
-		value.port = i == 1 ? 1 : 3;
-		must(dataplane_address_set(dp, BENCH_SEGMENT, addr, &value), "address");
-	}
-}
-
 static struct dataplane *open_world(void)
 {
 	const struct dataplane_options options = {.unpinned = true,
@@ -116,15 +100,12 @@ static struct dataplane *open_world(void)
 		.ifindex = LOOPBACK, .port = 1, .max_len = 1514, .kind = SP_PORT_MACHINE};
 	const struct sp_bind bind = {.segment = BENCH_SEGMENT, .port = 2};
 	const struct sp_machine machine = {.flags = SP_M_PINNED, .slot = SLOT};
-	const struct dataplane_budget budget = {.flows = BUDGET};
 	struct dataplane *dp = open_dataplane(&options);
 	uint8_t mac[6];
 
 	fill(dp, LOOPBACK, LOOPBACK, 10000);
 	fill_addresses(dp);
-	must(dataplane_timeouts_set(dp, &timeouts), "timeouts");
-	must(dataplane_slot_begin(dp, SLOT, BENCH_SEGMENT, &budget, 0), "slot");
-	must(dataplane_slot_make(dp, SLOT), "tables");
+	make_slot(dp, SLOT, BUDGET);
 	must(dataplane_machine_begin(dp, 1, &machine), "machine");
 	bench_mac(mac, SESSION);
 	must(dataplane_fdb_set(dp, BENCH_SEGMENT, mac, &session), "session");
@@ -269,12 +250,9 @@ static double run_setups(struct kfunc_bpf *k, int prog, const struct tcp_frame *
 
 static void new_slot(struct dataplane *dp)
 {
-	const struct dataplane_budget budget = {.flows = BUDGET};
-
 	must(dataplane_slot_unmake(dp, SLOT), "tables");
 	dataplane_slot_end(dp, SLOT);
-	must(dataplane_slot_begin(dp, SLOT, BENCH_SEGMENT, &budget, 0), "slot");
-	must(dataplane_slot_make(dp, SLOT), "tables");
+	make_slot(dp, SLOT, BUDGET);
 }
 
 static void check_opened(struct dataplane *dp)

@@ -135,30 +135,18 @@ static void scale(struct peers_bpf *peers)
 /* --- from a machine to a session --- */
 
 #define VID 101
+#define SLOT 1
 
-/* 10,000 addresses, of which 10.0.0.1, the source of the bench's frames, is the machine's. */
-static void fill_addresses(struct dataplane *dp)
-{
-	struct sp_address value = {.port = 1};
-	uint8_t addr[16] = {[10] = 0xff, [11] = 0xff, [12] = 10};
-
-	bench_mac(value.mac, 3);
-	for (uint32_t i = 0; i < 10000; i++) {
-		addr[14] = (uint8_t)(i >> 8);
-		addr[15] = (uint8_t)i;
-		value.port = i == 1 ? 1 : 3;
-		must(dataplane_address_set(dp, BENCH_SEGMENT, addr, &value), "address");
-	}
-}
-
-/* Everything that a machine's frame can be asked: rates, binding, headers, source; then the tag. */
+/* Everything that a machine's frame can be asked: rates, binding, headers, flow, source; then the
+ * tag.
+ */
 static struct dataplane *with_machine(void)
 {
 	const struct dataplane_options options = {
 		.unpinned = true, .max_bindings = 16384, .max_ports = 64, .sampling = true};
 	const struct sp_dst session = {
 		.ifindex = LOOPBACK, .port = 2, .vid = VID, .max_len = 1514, .kind = SP_PORT_VPN};
-	const struct sp_machine machine = {.flags = SP_M_PINNED};
+	const struct sp_machine machine = {.flags = SP_M_PINNED, .slot = SLOT};
 	const struct dataplane_rate rate = {.bytes_per_s = 1ULL << 40,
 					    .bytes_burst = 1ULL << 40,
 					    .frames_per_s = 1ULL << 30,
@@ -169,6 +157,7 @@ static struct dataplane *with_machine(void)
 	fill(dp, LOOPBACK, LOOPBACK, 10000);
 	fill_addresses(dp);
 	bench_mac(mac, 7);
+	make_slot(dp, SLOT, 4096);
 	must(dataplane_machine_begin(dp, 1, &machine), "machine");
 	must(dataplane_police_set(dp, 1, &rate), "rate");
 	must(dataplane_fdb_set(dp, BENCH_SEGMENT, mac, &session), "session");

@@ -6,6 +6,7 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -280,11 +281,14 @@ static int publish_table(struct dataplane *dp, uint32_t slot, uint32_t table, in
 
 /* New maps for one of the maps of maps, all of them at once: each change waits for RCU. */
 struct batch {
-	int outer;
+	int outer, r;
 	uint32_t n;
 	uint32_t index[SP_SHARDS_MAX];
 	int fd[SP_SHARDS_MAX];
 };
+
+/* One for flows of IPv4, of IPv6, and for fragments. */
+#define BATCHES 3
 
 static int add_table(struct dataplane *dp, struct batch *b, uint32_t slot, uint32_t table)
 {
@@ -308,31 +312,49 @@ static int add_table(struct dataplane *dp, struct batch *b, uint32_t slot, uint3
 	return 0;
 }
 
-/* Tables FIRST to FIRST + N - 1, which are in one map of maps. */
-static int make_tables(struct dataplane *dp, uint32_t slot, uint32_t first, uint32_t n)
+static void *put_in_place(void *arg)
 {
-	struct batch b = {.n = 0};
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	uint32_t done;
+	struct batch *b = arg;
+	uint32_t done = b->n;
+
+	if (b->n > 0)
+		b->r = bpf_map_update_batch(b->outer, b->index, b->fd, &done, &opts);
+	return NULL;
+}
+
+/* At the same time: they wait for the same. */
+static int put_all_in_place(struct batch b[BATCHES])
+{
+	pthread_t thread[BATCHES];
+	bool runs[BATCHES];
 	int r = 0;
 
-	for (uint32_t i = 0; r == 0 && i < n; i++)
-		r = add_table(dp, &b, slot, first + i);
-	done = b.n;
-	if (r == 0 && b.n > 0)
-		r = bpf_map_update_batch(b.outer, b.index, b.fd, &done, &opts);
-	for (uint32_t i = 0; i < b.n; i++)
-		close(b.fd[i]);
+	for (int i = 0; i < BATCHES; i++) {
+		runs[i] = pthread_create(&thread[i], NULL, put_in_place, &b[i]) == 0;
+		if (!runs[i])
+			put_in_place(&b[i]);
+	}
+	for (int i = 0; i < BATCHES; i++) {
+		if (runs[i])
+			pthread_join(thread[i], NULL);
+		r = r ?: b[i].r;
+	}
 	return r;
 }
 
 int dataplane_slot_make(struct dataplane *dp, uint32_t slot)
 {
+	struct batch b[BATCHES] = {{.n = 0}};
 	int r = slot_at(dp, slot) ? 0 : -ENOENT;
 
-	r = r ?: make_tables(dp, slot, 0, dp->shards);
-	r = r ?: make_tables(dp, slot, dp->shards, dp->shards);
-	return r ?: make_tables(dp, slot, 2 * dp->shards, 1);
+	for (uint32_t t = 0; r == 0 && t < tables_of(dp); t++)
+		r = add_table(dp, &b[t / dp->shards], slot, t);
+	r = r ?: put_all_in_place(b);
+	for (int i = 0; i < BATCHES; i++)
+		for (uint32_t k = 0; k < b[i].n; k++)
+			close(b[i].fd[k]);
+	return r;
 }
 
 int dataplane_slot_unmake(struct dataplane *dp, uint32_t slot)

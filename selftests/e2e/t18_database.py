@@ -110,8 +110,7 @@ def away(lab, db, what, mac, take, give):
             sent, got = pinger.finish()
             check(sent > 50 and sent == got, f"alice lost {sent - got} of {sent}")
         with case(f"{what}: the store has the live sessions, and no others"):
-            net.wait_for(lambda: stored(db) == sorted(s["id"] for s in lab.sessions()), 15,
-                         lambda: f"sessions {lab.sessions()}; the store has {stored(db)}", 0.2)
+            wait_stored(lab, db)
     finally:
         pinger.close()
         bob.stop()
@@ -120,6 +119,11 @@ def away(lab, db, what, mac, take, give):
 
 def stored(db):
     return sorted(int(r[0]) for r in db.sql("SELECT id FROM session WHERE ended = 0", "sallyport"))
+
+
+def wait_stored(lab, db):
+    net.wait_for(lambda: stored(db) == sorted(s["id"] for s in lab.sessions()), 15,
+                 lambda: f"sessions {lab.sessions()}; the store has {stored(db)}", 0.2)
 
 
 def database():
@@ -132,6 +136,7 @@ def database():
          lambda: db.process.send_signal(signal.SIGCONT))
     away(lab, db, "killed", "02:00:00:00:00:78", db.kill9, db.start)
     with case("a restart of the daemon adopts what is live"):
+        wait_stored(lab, db)  # that bob has gone, too
         lab.daemon.kill9()
         lab.daemon.start()
         same([s["user"] for s in lab.sessions()], [ALICE], "sessions")

@@ -195,12 +195,12 @@ def shrink(p):
     with case("shrink takes memory and CPU, grow gives them back"):
         check(p.good(u, "shrink", memory=60, cpu=30)["shrunk"], "not shrunk")
         same(quota(p, "web"), 30000, "vcpu_quota")
-        net.wait_for(lambda: p.good(u, "look")["now_kib"] < 131072 * 0.7, 20, "the balloon")
+        net.wait_for(lambda: p.good(u, "look")["now_kib"] < 131072 * 0.7, 60, "the balloon")
         check(p.good(u, "look")["shrunk"], "not shrunk")
-        same(http_get(net.HOST, "10.50.0.101", 5), "alice/web", "page")
+        same(http_get(net.HOST, "10.50.0.101", 20), "alice/web", "page")
         p.good(u, "grow")
         same(quota(p, "web"), -1, "vcpu_quota")
-        net.wait_for(lambda: not p.good(u, "look")["shrunk"], 20, "the balloon's end")
+        net.wait_for(lambda: not p.good(u, "look")["shrunk"], 60, "the balloon's end")
         same(p.good(u, "look")["now_kib"], 131072, "memory")
     with case("grow goes back to a quota that was there before"):
         p.lv.virsh("schedinfo", "web", "--config", "--set", "vcpu_quota=80000")
@@ -220,7 +220,7 @@ def boot_id(p, uuid):
     c = p.d.send("console", uuid=uuid)
     same(p.d.reply(c)["error"], 0, "console")
     p.d.ask("write", console=c, data="\necho id-$(cat /proc/sys/kernel/random/boot_id)-\n")
-    p.d._until(lambda: re.search(r"id-([0-9a-f-]{36})-", p.d.text(c)), 20, "the guest's boot id")
+    p.d._until(lambda: re.search(r"id-([0-9a-f-]{36})-", p.d.text(c)), 60, "the guest's boot id")
     found = re.search(r"id-([0-9a-f-]{36})-", p.d.text(c))[1]
     p.d.ask("close", console=c)
     return found
@@ -299,7 +299,7 @@ def save(p):
         with case(f"a save that is aborted: it stays {state}"):
             in_time(lambda: abort_save(p, paused, state))
             p.good(u, "resume")
-            same(http_get(net.HOST, "10.50.0.101", 5), "alice/web", "page")
+            same(http_get(net.HOST, "10.50.0.101", 20), "alice/web", "page")
     with case("aborted before it begins: it does not"):
         began = d.send("do", uuid=u, verb="save")
         same(p.good(u, "abort")["state"], "running", "state")
@@ -322,7 +322,7 @@ def no_space(p):
             r = d.do(u, "save")
             code(r, "ENOSPC", "No space left on device")
             same(r["state"], "running", "state")
-            same(http_get(net.HOST, "10.50.0.101", 5), "alice/web", "page")
+            same(http_get(net.HOST, "10.50.0.101", 20), "alice/web", "page")
         finally:
             os.unlink(ballast)
 
@@ -721,7 +721,7 @@ def accel(kvm):
                         f"<type arch='x86_64' machine='q35'>hvm</type><kernel>{kernel}</kernel></os><devices>"
                         f"<serial type='file'><source path='/var/log/libvirt/probe.log'/></serial></devices></domain>")
             p.lv.virsh("start", "probe")
-            net.wait_for(lambda: spoke(p.lv.dir + "/log/probe.log"), 20, "the mark")
+            net.wait_for(lambda: spoke(p.lv.dir + "/log/probe.log"), 60, "the mark")
     p.lv.stop()
 
 

@@ -301,6 +301,8 @@ struct stream {
 	uint32_t sent;
 };
 
+#define STREAM_MAX 100000
+
 static void *stream_main(void *arg)
 {
 	struct stream *s = arg;
@@ -308,7 +310,8 @@ static void *stream_main(void *arg)
 	uint8_t buf[PROBE_MAX];
 	size_t n = probe_bytes(&f, buf, true);
 
-	while (!atomic_load(&s->stop)) {
+	/* Nobody receives meanwhile: no more than a queue holds. */
+	while (!atomic_load(&s->stop) && s->sent < STREAM_MAX) {
 		if (write(live.world.tap[W_VLAN], buf, n) == (ssize_t)n)
 			s->sent++;
 		usleep(50);

@@ -273,7 +273,7 @@ def http_get(ns, address, timeout=0.5, path="/"):
         c.close()
 
 
-def wait_page(ns, address, timeout=40, path="/"):
+def wait_page(ns, address, timeout=120, path="/"):
     return net.wait_for(lambda: http_get(ns, address, 0.3, path), timeout, f"http://{address}{path}")
 
 

@@ -46,7 +46,11 @@ struct frame {
 	__u16 gso_size; /* 0: one frame on the wire */
 };
 
-/* The host's order is little-endian: BPF is built for no other (Makefile). */
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "words of keys are put together for little-endian hosts (join, map_ip4, key_end)"
+#endif
+
+/* Two halves of a word, as they stand in memory. */
 static __always_inline __u32 join(__u16 first, __u16 second)
 {
 	return first | (__u32)second << 16;

@@ -435,10 +435,10 @@ int dataplane_policies_open(struct dataplane *dp)
 	dp->rule_refs = calloc(dp->max_rules, sizeof(*dp->rule_refs));
 	dp->policy_fds = dp->dir[0] ? NULL : calloc(dp->max_ports, sizeof(*dp->policy_fds));
 	dp->has_policy = calloc(dp->max_ports, sizeof(*dp->has_policy));
-	if (!dp->rule_refs || !dp->has_policy || (!dp->dir[0] && !dp->policy_fds))
-		return -ENOMEM;
 	for (uint32_t i = 0; dp->policy_fds && i < dp->max_ports; i++)
 		dp->policy_fds[i] = -1;
+	if (!dp->rule_refs || !dp->has_policy || (!dp->dir[0] && !dp->policy_fds))
+		return -ENOMEM;
 	r = dp->dir[0] ? settle_pins(dp) : 0;
 	if (r == 0 && dataplane_policy_head(dp, DATAPLANE_DEFAULT_POLICY, &head) < 0)
 		r = set_builtin(dp);

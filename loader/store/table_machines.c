@@ -49,16 +49,22 @@ static int write_leases(struct store *s, const struct store_machine *m)
 	return sql_run(q);
 }
 
-int machine_set_leases(struct store *s, uint32_t id, const char *leases)
+/* One text of one row. */
+static int set_text(struct store *s, const char *statement, const char *text, uint32_t id)
 {
 	_cleanup_sql_ struct sql *q = NULL;
-	int r = sql_prepare(s, "UPDATE lease SET leases = ? WHERE machine_id = ?", &q);
+	int r = sql_prepare(s, statement, &q);
 
 	if (r < 0)
 		return r;
-	sql_bind_text(q, leases);
+	sql_bind_text(q, text);
 	sql_bind_int(q, id);
 	return sql_change(q);
+}
+
+int machine_set_leases(struct store *s, uint32_t id, const char *leases)
+{
+	return set_text(s, "UPDATE lease SET leases = ? WHERE machine_id = ?", leases, id);
 }
 
 /* --- */
@@ -236,14 +242,8 @@ int machine_update(struct store *s, const struct store_machine *m)
 
 int machine_set_addresses(struct store *s, uint32_t id, const char *addresses)
 {
-	_cleanup_sql_ struct sql *q = NULL;
-	int r = sql_prepare(s, "UPDATE machine SET addresses = ? WHERE id = ? AND pinned = 0", &q);
-
-	if (r < 0)
-		return r;
-	sql_bind_text(q, addresses);
-	sql_bind_int(q, id);
-	return sql_change(q);
+	return set_text(s, "UPDATE machine SET addresses = ? WHERE id = ? AND pinned = 0",
+			addresses, id);
 }
 
 int machine_set_want(struct store *s, uint32_t id, uint8_t want, bool held)

@@ -175,7 +175,8 @@ static void remake_netns(void)
 /* The peer's programs on the same maps. */
 static struct kfunc_bpf *open_peer(struct dataplane *dp)
 {
-	static const char *const programs[] = {"kfunc_steer", "kfunc_setup", "kfunc_open", "vary"};
+	static const char *const programs[] = {"kfunc_steer", "kfunc_setup", "kfunc_open", "vary",
+					       "visit"};
 	struct kfunc_bpf *k = kfunc_bpf__open();
 	struct bpf_program *p;
 	struct bpf_map *m;
@@ -202,32 +203,96 @@ static struct kfunc_bpf *open_peer(struct dataplane *dp)
 	return k;
 }
 
-/* An established connection, among FLOWS of each. */
+static void set_next(struct kfunc_bpf *k, int prog)
+{
+	uint32_t zero = 0;
+
+	must_errno(bpf_map_update_elem(bpf_map__fd(k->maps.next), &zero, &prog, BPF_ANY));
+}
+
+/* FLOWS open connections of each. */
+struct beside {
+	struct peers_bpf *peers;
+	struct kfunc_bpf *k;
+	struct dataplane *dp;
+	struct tcp_frame f;
+};
+
+static void open_beside(struct beside *b, struct peers_bpf *peers)
+{
+	b->peers = peers;
+	b->dp = open_world();
+	b->k = open_peer(b->dp);
+	b->k->bss->flows_open = FLOWS;
+	open_connections(b->dp, FLOWS);
+	for (uint32_t i = 0; i < FLOWS; i++) {
+		make_tcp(&b->f, i, false, 0x10, 5001, 1001);
+		must(run_once(bpf_program__fd(b->k->progs.kfunc_open), &b->f, LOOPBACK),
+		     "nf_conntrack");
+	}
+	make_tcp(&b->f, 777, false, 0x10, 5001, 1001);
+}
+
+static void close_beside(struct beside *b)
+{
+	kfunc_bpf__destroy(b->k);
+	dataplane_close(b->dp);
+	run(NULL, (const char *const[]){"ip", "netns", "delete", NETNS, NULL});
+}
+
+/* PROG, each time for the frame of the same connection; or, VISIT, of another. */
+static double run_beside(struct beside *b, bool visit, int prog, int answer)
+{
+	if (!visit)
+		return test_run(prog, &b->f, answer);
+	set_next(b->k, prog);
+	return test_run(bpf_program__fd(b->k->progs.visit), &b->f, answer);
+}
+
+/* Where the kernel puts a program's code is left to chance, and some of it is slower by a few in a
+ * hundred: all of it is loaded anew a few times. */
+#define LOADS 5
+#define LOAD_ROUNDS 3
+
+struct compared {
+	double ours[LOADS * LOAD_ROUNDS], theirs[LOADS * LOAD_ROUNDS], ratio[LOADS * LOAD_ROUNDS];
+};
+
+static void compare(struct beside *b, bool visit, struct compared *c, int at)
+{
+	int machine = dataplane_prog_fd(b->dp, "steer_machine");
+	int theirs = bpf_program__fd(b->k->progs.kfunc_steer);
+	double empty;
+
+	for (int i = at; i < at + LOAD_ROUNDS; i++) {
+		empty = run_beside(b, visit, bpf_program__fd(b->peers->progs.empty), 0);
+		c->ours[i] = run_beside(b, visit, machine, TC_ACT_REDIRECT) - empty;
+		c->theirs[i] = run_beside(b, visit, theirs, TC_ACT_REDIRECT) - empty;
+		c->ratio[i] = c->ours[i] / c->theirs[i];
+	}
+}
+
+static void report_compared(const char *name, struct compared *c)
+{
+	const int n = LOADS * LOAD_ROUNDS;
+
+	report(name, median(c->ours, n), "ns", "nf_conntrack by kfunc", median(c->theirs, n),
+	       median(c->ratio, n));
+}
+
 static void beside_kfunc(struct peers_bpf *peers)
 {
-	double empty, ours[ROUNDS], theirs[ROUNDS], ratio[ROUNDS];
-	struct dataplane *dp = open_world();
-	int machine = dataplane_prog_fd(dp, "steer_machine");
-	struct kfunc_bpf *k = open_peer(dp);
-	struct tcp_frame f;
+	struct compared same, spread;
+	struct beside b;
 
-	open_connections(dp, FLOWS);
-	for (uint32_t i = 0; i < FLOWS; i++) {
-		make_tcp(&f, i, false, 0x10, 5001, 1001);
-		must(run_once(bpf_program__fd(k->progs.kfunc_open), &f, LOOPBACK), "nf_conntrack");
+	for (int i = 0; i < LOADS; i++) {
+		open_beside(&b, peers);
+		compare(&b, false, &same, i * LOAD_ROUNDS);
+		compare(&b, true, &spread, i * LOAD_ROUNDS);
+		close_beside(&b);
 	}
-	make_tcp(&f, 777, false, 0x10, 5001, 1001);
-	for (int i = 0; i < ROUNDS; i++) {
-		empty = test_run(bpf_program__fd(peers->progs.empty), &f, 0);
-		ours[i] = test_run(machine, &f, TC_ACT_REDIRECT) - empty;
-		theirs[i] = test_run(bpf_program__fd(k->progs.kfunc_steer), &f, TC_ACT_REDIRECT) -
-			    empty;
-		ratio[i] = ours[i] / theirs[i];
-	}
-	report("flow.vs_kfunc", median(ours, ROUNDS), "ns", "nf_conntrack by kfunc",
-	       median(theirs, ROUNDS), median(ratio, ROUNDS));
-	kfunc_bpf__destroy(k);
-	dataplane_close(dp);
+	report_compared("flow.vs_kfunc", &same);
+	report_compared("flow.spread", &spread);
 }
 
 #define SETUP_ROUNDS 7
@@ -239,10 +304,9 @@ static double run_setups(struct kfunc_bpf *k, int prog, const struct tcp_frame *
 	struct __sk_buff skb = {.ifindex = LOOPBACK, .ingress_ifindex = LOOPBACK};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f, .data_size_in = sizeof(*f),
 		    .ctx_in = &skb, .ctx_size_in = sizeof(skb), .repeat = SETUPS);
-	uint32_t zero = 0;
 
 	k->bss->vary_state = 0;
-	must_errno(bpf_map_update_elem(bpf_map__fd(k->maps.next), &zero, &prog, BPF_ANY));
+	set_next(k, prog);
 	must(bpf_prog_test_run_opts(bpf_program__fd(k->progs.vary), &opts), "test run");
 	must(opts.retval == answer ? 0 : -EPROTO, "the last new flow");
 	return opts.duration;

@@ -158,7 +158,7 @@ int kfunc_open(struct __sk_buff *skb)
 		       : -1;
 }
 
-__u32 vary_state;
+__u32 vary_state, flows_open;
 
 /* Another source port each time, and after them another destination; then `next`. */
 SEC("tc")
@@ -170,6 +170,21 @@ int vary(struct __sk_buff *skb)
 	if ((void *)(h + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
 	h->sport = bpf_htons(10000 + i % 50000);
+	h->daddr = bpf_htonl(0x0a010001 + i / 50000);
+	bpf_tail_call(skb, &next, 0);
+	return TC_ACT_SHOT;
+}
+
+/* To another of `flows_open` connections each time, as bench_flow opens them; then `next`. */
+SEC("tc")
+int visit(struct __sk_buff *skb)
+{
+	struct headers *h = (void *)(long)skb->data;
+	__u32 i = vary_state++ % (flows_open ?: 1);
+
+	if ((void *)(h + 1) > (void *)(long)skb->data_end)
+		return TC_ACT_SHOT;
+	h->dport = bpf_htons(10000 + i % 50000);
 	h->daddr = bpf_htonl(0x0a010001 + i / 50000);
 	bpf_tail_call(skb, &next, 0);
 	return TC_ACT_SHOT;

@@ -130,13 +130,43 @@ static __always_inline bool read_plain(const struct __sk_buff *skb, const struct
 
 /* --- its flow --- */
 
-/* In order, and alive. False: nothing was changed. */
+/* The flow is that of the passage's machines, and its sender is proved (is_proven). It is locked.
+ */
+static __always_inline bool ends_fit(const struct sp_flow *f, const struct passage *w)
+{
+	__u32 own = f->end[w->from & 1], other = f->end[(w->from ^ 1) & 1], port = w->port[FROM];
+	__u32 proof = own >> SP_END_EPOCH_SHIFT & SP_END_EPOCH;
+
+	return (own & SP_END_PORT) == port && (other & SP_END_PORT) == w->port[TO] &&
+	       (!port || proof == w->epoch);
+}
+
+/* The time of the machine that was called, or of the other where none was. */
+static __always_inline __u32 owner_now(const struct passage *w, bool reply)
+{
+	if (reply)
+		return w->port[FROM] ? w->ticks[FROM] : w->ticks[TO];
+	return w->port[TO] ? w->ticks[TO] : w->ticks[FROM];
+}
+
+/* The flow is locked. A copy for each direction: REPLY is a constant. */
+static __always_inline bool meet_one_way(struct sp_flow *f, __u32 *word, const struct packet *p,
+					 const struct passage *w, bool reply)
+{
+	__u32 now = owner_now(w, reply);
+
+	if (ticks_reached(now, f->expires))
+		return false;
+	return p->proto == PROTO_TCP ? meet_ack(f, word, p, p->ack, reply, now)
+				     : !meet_plain(f, word, p, reply, now);
+}
+
+/* In order, alive, and its sender proved. False: nothing was changed. */
 static __always_inline bool meet_in_order(struct sp_flow *f, const struct packet *p,
 					  const struct passage *w)
 {
 	struct locking l = {.at = &f->word};
-	bool reply, met = false;
-	__u32 now;
+	bool met = false;
 
 	if (!try_lock(&l))
 		return false;
@@ -144,11 +174,14 @@ static __always_inline bool meet_in_order(struct sp_flow *f, const struct packet
 		let_go(&f->word);
 		return false;
 	}
-	reply = originator(l.word) != w->from;
-	now = owner_of(f, l.word, w) == FROM ? w->ticks[FROM] : w->ticks[TO];
-	if (same_ends(f, w) && !ticks_reached(now, f->expires))
-		met = p->proto == PROTO_TCP ? meet_ack(f, &l.word, p, p->ack, reply, now)
-					    : !meet_plain(f, &l.word, p, reply, now);
+	if (ends_fit(f, w)) {
+		if (originator(l.word) != w->from) {
+			met = meet_one_way(f, &l.word, p, w, true);
+			asm volatile("" : "+r"(met)); /* or clang makes one of both */
+		} else {
+			met = meet_one_way(f, &l.word, p, w, false);
+		}
+	}
 	unlock_word(&f->word, l.word);
 	return met;
 }
@@ -173,9 +206,14 @@ static __always_inline bool is_in_order(const struct __sk_buff *skb, const struc
 		return false;
 	__builtin_memset(&w, 0, __builtin_offsetof(struct passage, key)); /* that is set at once */
 	*ret_now = begin_passage(&w, f, self, bind->port, to, d->port);
-	make_key(&p, &w);
-	flow = look_up(&w);
-	return flow && (!self || is_proven(flow, &w)) && meet_in_order(flow, &p, &w);
+	if (p.version == 6) {
+		make_key6(&p, &w);
+		flow = look_up6(&w);
+	} else {
+		make_key4(&p, &w);
+		flow = look_up4(&w);
+	}
+	return flow && (!self || w.epoch) && meet_in_order(flow, &p, &w);
 }
 
 #endif

@@ -59,10 +59,17 @@ static __always_inline bool ticks_reached(__u32 now, __u32 a)
 	return (__s32)(now - a) >= 0;
 }
 
+static __always_inline const struct sp_timeouts *all_timeouts(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&timeouts, &zero);
+}
+
 static __always_inline __u32 timeout(enum sp_timeout which)
 {
-	__u32 zero = 0, i = which;
-	const struct sp_timeouts *t = bpf_map_lookup_elem(&timeouts, &zero);
+	const struct sp_timeouts *t = all_timeouts();
+	__u32 i = which;
 
 	return t ? t->ticks[i & 31] : 0;
 }
@@ -93,7 +100,14 @@ static __always_inline bool is_icmp(const struct packet *p)
 }
 
 /* Which end of the key is it that sent P? */
-static __always_inline __u8 sending_end(const struct packet *p)
+static __always_inline __u8 sending_end4(const struct packet *p)
+{
+	__u32 a = bpf_ntohl(p->src.w[3]), b = bpf_ntohl(p->dst.w[3]);
+
+	return a == b ? bpf_ntohs(p->sport) > bpf_ntohs(p->dport) : a > b;
+}
+
+static __always_inline __u8 sending_end6(const struct packet *p)
 {
 	__u64 a = bpf_be64_to_cpu(p->src.d[0]), b = bpf_be64_to_cpu(p->dst.d[0]);
 
@@ -101,11 +115,7 @@ static __always_inline __u8 sending_end(const struct packet *p)
 		a = bpf_be64_to_cpu(p->src.d[1]);
 		b = bpf_be64_to_cpu(p->dst.d[1]);
 	}
-	if (a == b) {
-		a = bpf_ntohs(p->sport);
-		b = bpf_ntohs(p->dport);
-	}
-	return a > b;
+	return a == b ? bpf_ntohs(p->sport) > bpf_ntohs(p->dport) : a > b;
 }
 
 /*
@@ -137,7 +147,9 @@ static __always_inline __u64 mix(__u64 h, __u64 v)
 
 static __always_inline void place_key(struct passage *w, __u64 h)
 {
-	w->table = w->slot * sp_shards + ((__u32)h & (sp_shards - 1));
+	__u32 shards = sp_shards;
+
+	w->table = w->slot * shards + ((__u32)h & (shards - 1));
 	w->tag = h >> 40;
 }
 
@@ -159,9 +171,12 @@ static __always_inline void set_words(__u32 *at, __u64 v)
 static __always_inline void make_key4(const struct packet *p, struct passage *w)
 {
 	__be32 src = p->src.w[3], dst = p->dst.w[3];
-	__u64 ends = w->from ? dst | (__u64)src << 32 : src | (__u64)dst << 32;
-	__u64 end = key_end(p, w);
+	__u64 ends, end;
 
+	w->six = 0;
+	w->from = sending_end4(p);
+	ends = w->from ? dst | (__u64)src << 32 : src | (__u64)dst << 32;
+	end = key_end(p, w);
 	set_words(w->key.word, ends);
 	set_words(w->key.word + 2, end);
 	place_key(w, mix(mix(sp_mark, ends), end));
@@ -171,8 +186,11 @@ static __always_inline void make_key4(const struct packet *p, struct passage *w)
 static __always_inline void make_key6(const struct packet *p, struct passage *w)
 {
 	union addr low = p->src, high = p->dst;
-	__u64 end = key_end(p, w), h = sp_mark;
+	__u64 end, h = sp_mark;
 
+	w->six = 1;
+	w->from = sending_end6(p);
+	end = key_end(p, w);
 	if (w->from) {
 		low = p->dst;
 		high = p->src;
@@ -190,9 +208,7 @@ static __always_inline void make_key6(const struct packet *p, struct passage *w)
 /* Slot and leg of the passage are known. */
 static __always_inline void make_key(const struct packet *p, struct passage *w)
 {
-	w->six = p->version == 6;
-	w->from = sending_end(p);
-	if (w->six)
+	if (p->version == 6)
 		make_key6(p, w);
 	else
 		make_key4(p, w);
@@ -204,22 +220,25 @@ static __always_inline void make_key(const struct packet *p, struct passage *w)
  * One call for each kind of table: the kernel puts the look-up in place only of a call that always
  * has the same (bpf_map_ptr_poisoned), and clang would make one of both.
  */
+static __always_inline struct sp_flow *look_up4(struct passage *w)
+{
+	void *table = bpf_map_lookup_elem(&flows4, &w->table);
+
+	return table ? bpf_map_lookup_elem(table, &w->key.k4) : NULL;
+}
+
+static __always_inline struct sp_flow *look_up6(struct passage *w)
+{
+	void *table = bpf_map_lookup_elem(&flows6, &w->table);
+	struct sp_flow *f = table ? bpf_map_lookup_elem(table, &w->key.k6) : NULL;
+
+	asm volatile("" : "+r"(f));
+	return f;
+}
+
 static __always_inline struct sp_flow *look_up(struct passage *w)
 {
-	struct sp_flow *f = NULL;
-	void *table;
-
-	if (w->six) {
-		table = bpf_map_lookup_elem(&flows6, &w->table);
-		if (table)
-			f = bpf_map_lookup_elem(table, &w->key.k6);
-		asm volatile("" : "+r"(f));
-		return f;
-	}
-	table = bpf_map_lookup_elem(&flows4, &w->table);
-	if (table)
-		f = bpf_map_lookup_elem(table, &w->key.k4);
-	return f;
+	return w->six ? look_up6(w) : look_up4(w);
 }
 
 static __always_inline struct sp_slot *find_slot(__u32 slot)

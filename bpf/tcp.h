@@ -224,11 +224,19 @@ static __always_inline __u32 shorter(__u32 t, enum sp_timeout which)
 static __always_inline __u32 tcp_timeout(const struct sp_flow *f, __u32 word, __u8 state,
 					 __u16 sides, bool is_ack)
 {
-	__u32 t = timeout((enum sp_timeout)state);
+	const struct sp_timeouts *all = all_timeouts();
+	__u32 t, other;
 
+	if (!all)
+		return 0;
+	t = all->ticks[state & 31];
 	if (retransmissions(word) == SP_FLOW_RETRANS || (is_ack && !f->last_win))
-		return shorter(t, SP_TIMEOUT_RETRANS);
-	return sides & SP_SIDE_UNACKED ? shorter(t, SP_TIMEOUT_UNACKED) : t;
+		other = all->ticks[SP_TIMEOUT_RETRANS];
+	else if (sides & SP_SIDE_UNACKED)
+		other = all->ticks[SP_TIMEOUT_UNACKED];
+	else
+		return t;
+	return t < other ? t : other;
 }
 
 /*

@@ -8,8 +8,8 @@
  * when it is done, so that an intent that was overtaken is never carried out.
  *
  * Rules that machine_port.c keeps, beside D1 to D3 of dataplane.h:
- *   M1  the tap is there before the domain starts, with its binding, and comes up only behind its
- *       programs: before, nothing passes;
+ *   M1  the tap is there before the domain starts, and comes up only behind its programs, bound and
+ *       with its firewall ready: before, nothing passes;
  *   M2  frames go to the tap only while a guest runs behind it; before, they are parked or dropped;
  *   M3  the tap is removed only when libvirt says that the domain is off.
  * M4 and M5, of its firewall, are in rules.h; M6 to M8, of its flows, in number.h.
@@ -42,6 +42,7 @@
 /* Its tap; what takes time is a worker's. */
 enum machine_tap {
 	TAP_NONE,
+	TAP_WAITING, /* for policy and flows of its port (M4, M7); it is down */
 	TAP_RAISING, /* its programs are being attached; it is down */
 	TAP_READY,
 	TAP_FAILED, /* it has to go */
@@ -121,6 +122,8 @@ struct machine {
 	struct member member;
 	struct number *number;	    /* its port's; NULL: it has none */
 	bool joined;		    /* the segment knows it */
+	int join_error;		    /* why it does not; 0: it does, or will soon, or need not */
+	uint64_t join_retry_us;	    /* not before */
 	struct machine_rules rules; /* the firewall at it */
 	bool spoke;		    /* a frame of it was seen since it was started */
 	struct parked_frame *parked, **parked_tail;
@@ -217,6 +220,8 @@ bool machine_end_call(struct machine *m);
 /* It did not work: said, and VERB is not tried again for a while. */
 void machine_fail(struct machine *m, enum virt_verb verb, const char *why);
 void machine_tap_failed(struct machine *m, int r);
+/* One that runs and cannot be reached is of no use: it is stopped, and tried again later. */
+void machine_set_unreachable(struct machine *m, int r);
 void machine_forget_failures(struct machine *m);
 /* What it is decides what it holds of its host, whatever the limits say. */
 void machine_account(struct machine *m);
@@ -248,20 +253,25 @@ void machine_virt_stop(struct daemon *d);
 /* Domains that carry our mark and are no machine of ours. */
 size_t machine_virt_orphans(const struct daemon *d);
 
-/* --- its port: machine_port.c --- */
+/* --- its port: machine_port.c; its tap: tap.h --- */
 
-void machine_tap_name(const struct machine *m, char ret[16]);
 /* At start: the tap is there from before, and so are its entries: take them over as they are (I5).
  */
 int machine_port_adopt(struct machine *m);
 /*
- * M1: tap and binding, for a domain that is about to start; the programs come behind it. -EAGAIN:
- * one that is going is not gone yet, or the policy is on its way (M4). machine_on_tap, or
- * machine_advance, comes when it is done.
+ * M1: a tap, for a domain that is about to start; binding and programs come when its policy and its
+ * flows are ready, while libvirt starts the domain. -EAGAIN: one that is going is not gone yet;
+ * machine_on_tap comes when it is.
  */
 int machine_port_raise(struct machine *m);
+/* The tap may have waited for its firewall; a negative errno: that cannot be, and the tap has to
+ * go.
+ */
+int machine_port_go_on(struct machine *m);
 /* Bring the port in line with what the machine is: joined or not, asleep or not, tap or not. */
 int machine_port_sync(struct machine *m);
+/* When it has to be brought in line again, by CLOCK_MONOTONIC: what could not be is tried again. */
+uint64_t machine_port_next(const struct machine *m);
 /* Everything goes: tap, entries, number. */
 void machine_port_drop(struct machine *m);
 /* What its row lets it say: with which addresses, and in which offices. */

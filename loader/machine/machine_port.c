@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How is a machine reached? Its tap, made when its domain starts and removed when it is off (M1,
- * M3); its place on the segment, which it also has while it sleeps and frames may wake it.
- *
- * Programs come and go with RCU grace periods under the RTNL lock, some ten milliseconds each: that
- * is a worker's, while libvirt starts the domain. A device that is down passes nothing either way.
+ * How is a machine reached? By its tap while there is a domain (M1 to M3, tap.h), and by its place
+ * on the segment, which it also has while it sleeps and frames may wake it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,12 +12,10 @@
 #include "lib/client.h"
 #include "log.h"
 #include "machine.h"
+#include "tap.h"
 #include "trace/metrics.h"
 
-void machine_tap_name(const struct machine *m, char ret[16])
-{
-	snprintf(ret, 16, MACHINE_TAP_PREFIX "%u", m->id);
-}
+#define JOIN_RETRY_US (30ULL * 1000000)
 
 /* --- what is so, and what should be --- */
 
@@ -58,120 +53,6 @@ static struct sp_dst wanted_dst(const struct machine *m)
 		.kind = SP_PORT_MACHINE,
 		.flags = guest_runs(m) && m->tap == TAP_READY ? 0 : SP_F_ASLEEP,
 	};
-}
-
-/* --- the tap --- */
-
-static void set_link(struct machine *m, const struct link_info *link)
-{
-	if (m->link.ifindex)
-		HASH_DELETE(hh_device, m->daemon->machine_devices, m);
-	m->link = *link;
-	if (m->link.ifindex)
-		HASH_ADD(hh_device, m->daemon->machine_devices, link.mac, SP_MAC_LEN, m);
-}
-
-static void forget_link(struct machine *m)
-{
-	const struct link_info none = {0};
-
-	set_link(m, &none);
-}
-
-static struct sp_port port_of(const struct machine *m)
-{
-	return (struct sp_port){
-		.port = m->member.dst.port,
-		.segment = m->row.segment,
-		.kind = SP_PORT_MACHINE,
-		.max_len = MACHINE_MTU + 14,
-	};
-}
-
-/* What takes its time: on a worker, with all that it needs. */
-struct tap_job {
-	struct job job;
-	struct daemon *daemon;
-	uint32_t id; /* the machine's */
-	uint32_t ifindex;
-	struct sp_port port;
-	int r;
-};
-
-static int submit(struct machine *m, void (*run)(struct job *, struct store *),
-		  void (*done)(struct job *))
-{
-	struct tap_job *t = calloc(1, sizeof(*t));
-	int r = -ENOMEM;
-
-	if (t) {
-		*t = (struct tap_job){.job = {run, done, NULL},
-				      .daemon = m->daemon,
-				      .id = m->id,
-				      .ifindex = m->link.ifindex,
-				      .port = port_of(m)};
-		r = workers_submit(m->daemon->workers, WORKER_SWIFT, &t->job);
-	}
-	if (r < 0)
-		free(t);
-	return r;
-}
-
-/* M1: behind its programs, then up. */
-static void raise_run(struct job *job, struct store *store)
-{
-	struct tap_job *t = (struct tap_job *)job;
-
-	t->r = dataplane_attach(t->daemon->dp, t->ifindex, &t->port);
-	if (t->r == 0)
-		t->r = link_set_up(t->ifindex, true);
-}
-
-static void raise_done(struct job *job)
-{
-	struct tap_job *t = (struct tap_job *)job;
-	struct machine *m = machine_find_id(t->daemon, t->id);
-
-	if (m && m->link.ifindex == t->ifindex && m->tap == TAP_RAISING) {
-		m->tap = t->r < 0 ? TAP_FAILED : TAP_READY;
-		machine_on_tap(m, t->r);
-	}
-	free(t);
-}
-
-static void drop_run(struct job *job, struct store *store)
-{
-	struct tap_job *t = (struct tap_job *)job;
-
-	link_set_up(t->ifindex, false);
-	dataplane_detach(t->daemon->dp, t->ifindex);
-	t->r = link_remove(t->ifindex);
-}
-
-static void drop_done(struct job *job)
-{
-	struct tap_job *t = (struct tap_job *)job;
-	struct machine *m = machine_find_id(t->daemon, t->id);
-
-	if (t->r < 0)
-		log_event(LOG_WARNING, "a machine's tap could not be removed", "ERROR",
-			  strerror(-t->r), NULL);
-	if (m) {
-		forget_link(m);
-		m->tap = TAP_NONE;
-		machine_on_tap(m, 0);
-	}
-	free(t);
-}
-
-/* M3. The entries have let go of it (D1). */
-static void remove_tap(struct machine *m)
-{
-	if (m->tap != TAP_READY && m->tap != TAP_FAILED)
-		return; /* there is none, or it is looked at again when the worker is done */
-	m->tap = TAP_DROPPING;
-	if (submit(m, drop_run, drop_done) < 0)
-		m->tap = TAP_FAILED; /* tried again at the next look */
 }
 
 /* --- the segment --- */
@@ -254,7 +135,7 @@ static int ready(struct machine *m)
 	return flows < 0 ? flows : rules;
 }
 
-static int join(struct machine *m)
+static int try_join(struct machine *m)
 {
 	struct daemon *d = m->daemon;
 	struct member *p = &m->member;
@@ -285,8 +166,26 @@ static int join(struct machine *m)
 	return r;
 }
 
+/* What cannot be is not asked of the kernel again and again. -EAGAIN: it is on its way. */
+static int join(struct machine *m)
+{
+	int r;
+
+	if (m->join_error && client_now_us() < m->join_retry_us)
+		return m->join_error;
+	r = try_join(m);
+	m->join_error = r == -EAGAIN ? 0 : r;
+	if (!m->join_error)
+		return r;
+	m->join_retry_us = client_now_us() + JOIN_RETRY_US;
+	log_event(LOG_ERR, "a machine cannot join its segment", "USER", m->row.user, "MACHINE",
+		  m->row.name, "ERROR", m->rules.trouble ? m->rules.trouble : strerror(-r), NULL);
+	return r;
+}
+
 static void leave(struct machine *m)
 {
+	m->join_error = 0;
 	if (m->joined) {
 		machine_drop_parked(m);
 		machine_clear_addresses(m);
@@ -303,39 +202,50 @@ static bool keeps_number(const struct machine *m)
 
 /* --- M1 --- */
 
-/* The device, down: nothing passes. */
-static int make_tap(struct machine *m)
-{
-	struct link_info link;
-	char name[16];
-	int r;
-
-	machine_tap_name(m, name);
-	r = link_machine_tap_make(name, m->queues ? m->queues : 1, MACHINE_MTU, &link);
-	if (r == 0)
-		set_link(m, &link);
-	return r;
-}
-
-int machine_port_raise(struct machine *m)
+/* Joined, and so behind its firewall: its programs, then up. */
+static int attach(struct machine *m)
 {
 	struct sp_dst dst;
 	int r;
 
-	if (m->tap == TAP_READY || m->tap == TAP_RAISING)
+	m->tap = TAP_RAISING;
+	dst = wanted_dst(m);
+	r = segment_move(m->daemon, &m->member, &dst);
+	return r ?: tap_raise(m);
+}
+
+int machine_port_raise(struct machine *m)
+{
+	int r, joined;
+
+	if (m->tap == TAP_READY || m->tap == TAP_RAISING || m->tap == TAP_WAITING)
 		return 0;
 	if (m->tap != TAP_NONE)
 		return -EAGAIN; /* the one of before goes first */
-	r = m->joined ? 0 : join(m);
-	if (r == 0)
-		r = make_tap(m);
+	joined = m->joined ? 0 : join(m);
+	if (joined < 0 && joined != -EAGAIN)
+		return joined;
+	r = tap_make(m);
 	if (r < 0)
 		return r;
-	m->tap = TAP_RAISING;
-	m->cut_off = false;
-	dst = wanted_dst(m);
-	r = segment_move(m->daemon, &m->member, &dst);
-	r = r ?: submit(m, raise_run, raise_done);
+	m->cut_off = m->unreachable = false;
+	m->tap = TAP_WAITING;
+	r = joined < 0 ? 0 : attach(m);
+	if (r < 0)
+		m->tap = TAP_FAILED;
+	return r;
+}
+
+int machine_port_go_on(struct machine *m)
+{
+	int r;
+
+	if (m->tap != TAP_WAITING)
+		return 0;
+	r = m->joined ? 0 : join(m);
+	if (r == -EAGAIN)
+		return 0;
+	r = r ?: attach(m);
 	if (r < 0)
 		m->tap = TAP_FAILED;
 	return r;
@@ -363,7 +273,7 @@ static int regain(struct machine *m)
 	struct link_info link;
 	char name[16];
 
-	machine_tap_name(m, name);
+	tap_name(m, name);
 	m->cut_off = link_get(name, &link) < 0;
 	if (m->cut_off)
 		return 0;
@@ -378,25 +288,23 @@ int machine_port_sync(struct machine *m)
 	int r = 0;
 
 	if (member && !m->joined)
-		r = join(m);
+		join(m); /* it says why not; or it is on its way, and machine_advance comes back */
 	else if (!member)
 		leave(m);
 	/* One that is to start, and is not ready to, keeps its number too. */
 	if (!member && m->want != LEVEL_RUN && !keeps_number(m))
 		give_number(m);
 	number_set_clock(m);
-	if (m->joined && r == 0)
-		r = number_ready(m); /* after a restart that brought its flows */
-	if (r == -EAGAIN)
-		r = 0; /* it is on its way: machine_advance comes back to it */
+	if (m->joined)
+		number_ready(m); /* after a restart that brought its flows; likewise */
 	if (!up && m->tap != TAP_NONE) {
 		dst = wanted_dst(m);
 		dst.ifindex = 0;
 		if (m->joined)
 			r = r ?: segment_move(m->daemon, &m->member, &dst);
-		remove_tap(m);
+		tap_remove(m);
 	}
-	if (r == 0 && up && m->tap == TAP_NONE && !m->busy)
+	if (r == 0 && up && m->tap == TAP_NONE && !m->busy && !m->join_error)
 		r = regain(m);
 	if (r < 0 || !m->joined)
 		return r;
@@ -409,11 +317,20 @@ int machine_port_sync(struct machine *m)
 	return r;
 }
 
+uint64_t machine_port_next(const struct machine *m)
+{
+	const struct number *n = m->number;
+
+	if (m->join_error)
+		return m->join_retry_us;
+	return m->joined && n && n->error && !n->busy ? n->retry_us : DECIDE_NEVER;
+}
+
 void machine_port_drop(struct machine *m)
 {
 	leave(m);
 	give_number(m);
-	remove_tap(m);
+	tap_remove(m);
 }
 
 /* --- after a restart --- */
@@ -439,17 +356,17 @@ int machine_port_adopt(struct machine *m)
 	bool known;
 	int r;
 
-	machine_tap_name(m, name);
+	tap_name(m, name);
 	if (link_get(name, &link) < 0 || dataplane_port_get(d->dp, link.ifindex, &port) < 0)
 		return 0; /* nothing of it is there, or nothing that could be believed */
 	if (port.kind != SP_PORT_MACHINE || port.segment != m->row.segment)
 		return -EUCLEAN;
 	known = dataplane_machine_get(d->dp, port.port, &entry) == 0 && entry.generation == m->id;
 	m->member = (struct member){.segment = m->row.segment, .generation = m->id, .machine = m};
-	set_link(m, &link); /* before: it tells that there are connections from before */
+	tap_set_link(m, &link); /* before: it tells that there are connections from before */
 	r = number_adopt(m, port.port, known);
 	if (r < 0) {
-		forget_link(m);
+		tap_forget_link(m);
 		return r == -EEXIST ? -EUCLEAN : r;
 	}
 	/* Asleep or awake is what the entries say, until libvirt is asked. */
@@ -482,7 +399,7 @@ void machine_port_link_gone(struct daemon *d, uint32_t ifindex)
 		dataplane_detach(d->dp, ifindex);
 		leave(m);
 		give_number(m);
-		forget_link(m);
+		tap_forget_link(m);
 		m->tap = TAP_NONE;
 		machine_advance(m);
 		return;

@@ -240,7 +240,12 @@ void machine_on_called(const struct virt_result *result, void *arg)
 
 /* --- what happens to it --- */
 
-/* One that runs and cannot be reached is of no use: it is stopped, and tried again later. */
+void machine_set_unreachable(struct machine *m, int r)
+{
+	machine_tap_failed(m, r);
+	m->unreachable = true;
+}
+
 void machine_on_tap(struct machine *m, int r)
 {
 	if (m->gone) {
@@ -248,12 +253,10 @@ void machine_on_tap(struct machine *m, int r)
 			machine_free(m);
 		return;
 	}
-	if (r < 0) {
-		machine_tap_failed(m, r);
-		m->unreachable = true;
-	} else if (m->tap == TAP_READY) {
+	if (r < 0)
+		machine_set_unreachable(m, r);
+	else if (m->tap == TAP_READY)
 		machine_mark(m, TRACE_PORT_UP);
-	}
 	machine_advance(m);
 	if (machine_is_awake(m))
 		machine_replay(m);

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "machine.h"
 #include "monitor.h"
+#include "tap.h"
 #include "trace/trace.h"
 #include "waiter.h"
 
@@ -98,7 +99,7 @@ static bool is_ours(struct machine *m, const struct virt_port *port)
 {
 	char tap[16], is[MAC_STRLEN], was[MAC_STRLEN], text[256];
 
-	machine_tap_name(m, tap);
+	tap_name(m, tap);
 	if (strcmp(tap, port->tap) == 0 && memcmp(m->row.mac, port->mac, sizeof(port->mac)) == 0)
 		return true;
 	snprintf(
@@ -306,12 +307,15 @@ void machine_advance(struct machine *m)
 	set_want(m, wanted(m, &in, &next));
 	machine_forget_failures(m);
 	break_off(m);
+	r = machine_port_go_on(m);
+	if (r < 0)
+		machine_set_unreachable(m, r);
 	step(m, now, &next);
 	r = machine_port_sync(m);
 	if (r < 0)
 		log_event(LOG_ERR, "a machine's port is not as it should be", "USER", m->row.user,
 			  "MACHINE", m->row.name, "ERROR", strerror(-r), NULL);
-	arm(m, next);
+	arm(m, sooner(next, machine_port_next(m)));
 	tell(m);
 	waiters_look(m);
 }

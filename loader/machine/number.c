@@ -222,6 +222,7 @@ static int prepare(struct machine *m)
 	}
 	if (r < 0) {
 		free(j);
+		failed(n, m, r);
 		return r;
 	}
 	n->busy = true;

@@ -188,7 +188,7 @@ void rules_replace(struct machine *m, char *text, uint64_t generation, enum rule
 	x->strict = strict;
 	x->done = done;
 	x->done_arg = arg;
-	x->retry_us = 0;
+	x->retry_us = m->join_retry_us = 0;
 	if (x->busy)
 		return; /* this one is next */
 	if (!x->in_force) {

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -354,6 +355,25 @@ def asleep(p):
         check(s and talks(s), "it was not woken")
 
 
+def spoilt(p):
+    lab = p.lab
+    with case("a text in the store that nobody can read: what is being started is stopped again, and no tap is left"):
+        p.web.stop("--now")
+        p.web.wait("off")
+        lab.daemon.kill9()
+        with contextlib.closing(sqlite3.connect(lab.daemon.store)) as db, db:
+            same(db.execute("UPDATE policy SET text = 'nonsense'").rowcount, 1, "rows")
+        lab.daemon.start()
+        p.web.start(wait=False)
+        shown = p.web.wait("failed")
+        check("its policy is not in force" in shown["reason"], shown["reason"])
+        same((lab.qemus(), lab.taps(), p.policy_ports()), ({}, set(), ["0"]), "processes, taps, policies")
+    with case("and when it can be read, it starts, and is reached as it says"):
+        p.set(BOTH)
+        p.web.start()
+        p.web.wait_page(p.alice)
+
+
 def gone(p):
     with case("a machine that is removed takes its policy along"):
         p.web.stop("--now")
@@ -376,6 +396,7 @@ def policies():
     default(p)
     edit(p)
     asleep(p)
+    spoilt(p)
     gone(p)
     p.lab.close()
 

@@ -281,10 +281,12 @@ def outcome(text):
 
 
 def iperf(p, *args):
-    """What it measured. Between two of them the server listens anew, and refuses meanwhile."""
+    """What it measured. Between two of them the server listens anew: it refuses meanwhile, and resets who was waiting
+    at the listener of before."""
     def once():
         text = net.run(*iperf_args(*args), ns=p.box.ns, check=False, timeout=120).stdout
-        return None if "Connection refused" in text else text
+        busy = "Connection refused" in text or "receive control message: Connection reset" in text
+        return None if busy else text
     return outcome(net.wait_for(once, 20, "the server of iperf3 to listen", 0.1))
 
 

@@ -258,7 +258,10 @@ static void test_taken(void **state)
 
 /* --- a connection that is open, and what may not go on by it --- */
 
-/* From end FROM of the talk; end 0 is a machine, end 1 a session. */
+/* Who speaks with the machine ONE. */
+static enum flowbed_end far = BED_SESSION;
+
+/* From end FROM of the talk: 0 is the machine, 1 is `far`. */
 static void expect(uint8_t from, enum flowbed_end to, struct talk_packet p, int verdict)
 {
 	struct talk t = {.n = 1, .packet = {p}};
@@ -269,8 +272,7 @@ static void expect(uint8_t from, enum flowbed_end to, struct talk_packet p, int 
 	t.packet[0].quotes = -1;
 	n = talk_bytes(&t, 0, ip);
 	for (int b = 0; b < _BEDS; b++)
-		assert_int_equal(flowbed_send(&bed[b], from ? BED_SESSION : BED_ONE, to, ip, n),
-				 verdict);
+		assert_int_equal(flowbed_send(&bed[b], from ? far : BED_ONE, to, ip, n), verdict);
 }
 
 static struct talk_packet tcp(uint8_t flags, uint32_t seq, uint32_t ack, uint16_t data)
@@ -289,11 +291,10 @@ static const uint8_t syn = 0x02, ack = 0x10;
 
 static void open_connection(void)
 {
-	forget();
 	expect(1, BED_ONE, tcp(syn, 1000, 0, 0), 0);
-	expect(0, BED_SESSION, tcp(syn | ack, 5000, 1001, 0), 0);
+	expect(0, far, tcp(syn | ack, 5000, 1001, 0), 0);
 	expect(1, BED_ONE, tcp(ack, 1001, 5001, 0), 0);
-	expect(0, BED_SESSION, tcp(ack, 5001, 1001, 100), 0);
+	expect(0, far, tcp(ack, 5001, 1001, 100), 0);
 }
 
 static void set_destination(uint8_t last, const struct sp_dst *dst)
@@ -311,6 +312,7 @@ static void test_destination(void **state)
 		.ifindex = 1, .port = BED_ONE, .max_len = 4096, .kind = SP_PORT_MACHINE};
 	struct sp_dst wrong = right;
 
+	forget();
 	open_connection();
 	wrong.flags = SP_F_CLOSED;
 	set_destination(BED_ONE, &wrong);
@@ -331,6 +333,7 @@ static void test_destination(void **state)
 /* The same addresses and ports at another machine: it is none of its flows. */
 static void test_ends(void **state)
 {
+	forget();
 	open_connection();
 	expect(1, BED_TWO, tcp(ack, 1001, 5101, 10), 1);
 	expect(1, BED_ONE, tcp(ack, 1001, 5101, 10), 0);
@@ -356,6 +359,122 @@ static void test_guard(void **state)
 	expect(0, BED_SESSION, p, 1);
 }
 
+/* --- what was proved of the sender (I6) --- */
+
+static void set_address(bool is)
+{
+	const struct sp_address value = {.port = BED_ONE, .mac = {2, 0, 0, 0, 9, BED_ONE}};
+	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, [12] = 10, [13] = 9, [15] = 1};
+
+	for (int b = 0; b < _BEDS; b++)
+		assert_int_equal(
+			is ? dataplane_address_set(bed[b].dp, FLOWBED_SEGMENT, address, &value)
+			   : dataplane_address_del(bed[b].dp, FLOWBED_SEGMENT, address),
+			0);
+}
+
+static void set_pinned(bool is)
+{
+	for (int b = 0; b < _BEDS; b++)
+		dataplane_machine_flags(bed[b].dp, BED_ONE, is ? SP_M_PINNED : 0,
+					is ? 0 : SP_M_PINNED);
+}
+
+static void set_epoch(uint32_t epoch)
+{
+	const uint32_t slot = FLOWBED_SLOT;
+	struct sp_slot row;
+
+	for (int b = 0; b < _BEDS; b++) {
+		int fd = dataplane_map_fd(bed[b].dp, "slots");
+
+		assert_int_equal(bpf_map_lookup_elem(fd, &slot, &row), 0);
+		row.epoch = epoch;
+		assert_int_equal(bpf_map_update_elem(fd, &slot, &row, BPF_ANY), 0);
+	}
+}
+
+/* An address is taken away: what its flows say of it is of before. */
+static void test_proof(void **state)
+{
+	forget();
+	set_address(true);
+	set_pinned(true);
+	open_connection();
+	expect(0, far, tcp(ack, 5101, 1001, 100), 0);
+	set_address(false);
+	expect(0, far, tcp(ack, 5201, 1001, 100), 1);
+	set_address(true);
+	expect(0, far, tcp(ack, 5201, 1001, 100), 0);
+	/* When the numbers of epochs begin again, all proofs are taken back: at that moment, too.
+	 */
+	set_epoch(SP_END_EPOCH);
+	set_address(false);
+	set_epoch(SP_END_EPOCH + 1);
+	expect(0, far, tcp(ack, 5301, 1001, 100), 1);
+	set_address(true);
+	expect(0, far, tcp(ack, 5301, 1001, 100), 0);
+	set_pinned(false);
+	set_address(false);
+}
+
+/* --- whose clock? --- */
+
+#define HOUR_NS 3600000000000ULL
+#define SOON 120 /* ticks: two seconds */
+
+static void set_clock(uint32_t port, uint64_t off_ns)
+{
+	struct sp_machine m;
+
+	for (int b = 0; b < _BEDS; b++) {
+		int fd = dataplane_map_fd(bed[b].dp, "machines");
+
+		assert_int_equal(bpf_map_lookup_elem(fd, &port, &m), 0);
+		m.clock_off_ns = off_ns;
+		assert_int_equal(bpf_map_update_elem(fd, &port, &m, BPF_ANY), 0);
+	}
+}
+
+static int read_expires(const struct dataplane_flow *flow, void *arg)
+{
+	*(uint32_t *)arg = flow->flow.expires;
+	return 0;
+}
+
+static uint32_t expires(const struct flowbed *b)
+{
+	uint32_t t = 0;
+
+	for (uint32_t table = 0;; table++)
+		if (dataplane_each_flow(b->dp, FLOWBED_SLOT, table, read_expires, &t) == -ENOENT)
+			break;
+	return t;
+}
+
+static void expect_same_time(void)
+{
+	int32_t later = (int32_t)(expires(&bed[QUICK]) - expires(&bed[LONG]));
+
+	assert_in_range(later + SOON, 0, 2 * SOON);
+}
+
+/* Two machines that have slept for different times: that of the one that was called counts. */
+static void test_clock(void **state)
+{
+	for (uint32_t slept = BED_ONE; slept <= BED_TWO; slept++) {
+		forget();
+		set_clock(slept, HOUR_NS);
+		far = BED_TWO;
+		open_connection();
+		expect_same_time();
+		expect(1, BED_ONE, tcp(ack, 1001, 5101, 0), 0);
+		expect_same_time();
+		set_clock(slept, 0);
+		far = BED_SESSION;
+	}
+}
+
 static int setup(void **state)
 {
 	int r = net_isolate();
@@ -376,7 +495,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same),	    cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_destination), cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_guard),	    cmocka_unit_test(test_proof),
+		cmocka_unit_test(test_clock),
 	};
 
 	if (geteuid() != 0) {

@@ -21,10 +21,12 @@
 #define SEND_MAX 8192	       /* bytes in one call */
 #define OUT_MAX (2 * SEND_MAX) /* that wait: written, and what a call could not send */
 #define TURN_READS 16	       /* others have their turn, too */
+#define TAKEN "the console was closed: the machine is off, or somebody else took it"
 
 struct virt_console {
 	struct virt_console *prev, *next; /* of virt's */
 	struct virt *virt;		  /* NULL: not in its list any more */
+	uint8_t uuid[SP_UUID_LEN];	  /* of the domain */
 	unsigned int refs;		  /* C1 */
 	virStreamPtr stream;
 	bool watched; /* libvirt calls on_stream */
@@ -175,8 +177,7 @@ static void on_stream(virStreamPtr stream, int events, void *arg)
 		r = receive(c);
 	/* libvirt says the end of the file in both cases, or nothing at all. */
 	if (c->virt && r < 0)
-		end_console(c, c->virt,
-			    "the console was closed: the machine is off, or somebody else took it");
+		end_console(c, c->virt, TAKEN);
 	if (c->virt && (events & VIR_STREAM_EVENT_WRITABLE)) {
 		watch(c, 0);
 		if (c->virt)
@@ -334,6 +335,23 @@ static void opening_run(struct virt_call *call, virConnectPtr conn)
 		call_fail(call, conn);
 }
 
+/* A domain's console has one user; that it is taken from one is not always told by libvirt (9.0).
+ */
+static void end_others(struct virt *v, const uint8_t uuid[SP_UUID_LEN])
+{
+	struct virt_console *c;
+
+	do { /* whoever is told may end others */
+		DL_FOREACH(v->consoles, c)
+		{
+			if (memcmp(c->uuid, uuid, SP_UUID_LEN) == 0)
+				break;
+		}
+		if (c)
+			end_console(c, v, TAKEN);
+	} while (c);
+}
+
 static void opening_finish(struct virt_call *call)
 {
 	struct opening *o = (struct opening *)call;
@@ -355,9 +373,11 @@ static void opening_finish(struct virt_call *call)
 	}
 	c->refs = 2; /* the owner's, and ours until the end of this */
 	c->virt = v;
+	memcpy(c->uuid, o->uuid, SP_UUID_LEN);
 	c->stream = o->stream;
 	c->callbacks = o->callbacks;
 	c->arg = o->arg;
+	end_others(v, o->uuid);
 	DL_APPEND(v->consoles, c);
 	o->done(0, "", c, o->arg);
 	if (c->virt)

@@ -367,7 +367,10 @@ def spoilt(p):
         p.web.start(wait=False)
         shown = p.web.wait("failed")
         check("its policy is not in force" in shown["reason"], shown["reason"])
-        same((lab.qemus(), lab.taps(), p.policy_ports()), ({}, set(), ["0"]), "processes, taps, policies")
+        nothing = ({}, set(), ["0"])
+        net.wait_for(lambda: (lab.qemus(), lab.taps(), p.policy_ports()) == nothing, 10,
+                     lambda: f"no process, tap or policy; {lab.qemus()}, {lab.taps()}, {p.policy_ports()}", 0.05)
+        same(p.web.state(), "failed", "its state")
     with case("and when it can be read, it starts, and is reached as it says"):
         p.set(BOTH)
         p.web.start()

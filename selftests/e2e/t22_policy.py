@@ -355,9 +355,29 @@ def asleep(p):
         check(s and talks(s), "it was not woken")
 
 
+def too_many(p):
+    with case("a policy that there is no more room for when the domain starts: it is stopped again"):
+        shop = p.lab.machine(USER, "shop", "10.50.0.102/24", add=("--start", "manual"))
+        p.write(p.file, thousand())
+        p.run("policy", "set", USER, "shop", p.file)
+        shop.start()
+        p.web.stop("--now")
+        p.web.wait("off")
+        same(p.set(thousand(2000))["in_force"], False, "in_force")
+        p.web.start(wait=False)
+        net.wait_for(lambda: p.web.state() == "failed" and len(p.lab.qemus()) == len(p.lab.taps()) == 1, 20,
+                     lambda: f"nothing of it to be left; {p.web.show()}, {p.lab.qemus()}, {p.lab.taps()}", 0.05)
+        shop.stop("--now")
+        shop.wait("off")
+        p.run("machine", "remove", USER, "shop")
+        p.set(BOTH)
+        p.web.start()
+        p.web.wait_page(p.alice)
+
+
 def spoilt(p):
     lab = p.lab
-    with case("a text in the store that nobody can read: what is being started is stopped again, and no tap is left"):
+    with case("a text in the store that nobody can read: the machine does not start, and no tap is left"):
         p.web.stop("--now")
         p.web.wait("off")
         lab.daemon.kill9()
@@ -400,6 +420,7 @@ def policies():
     edit(p)
     asleep(p)
     spoilt(p)
+    too_many(p)
     gone(p)
     p.lab.close()
 

@@ -141,14 +141,6 @@ static __always_inline bool ends_fit(const struct sp_flow *f, const struct passa
 	       (!port || proof == w->epoch);
 }
 
-/* The time of the machine that was called, or of the other where none was. */
-static __always_inline __u32 owner_now(const struct passage *w, bool reply)
-{
-	if (reply)
-		return w->port[FROM] ? w->ticks[FROM] : w->ticks[TO];
-	return w->port[TO] ? w->ticks[TO] : w->ticks[FROM];
-}
-
 /* The flow is locked. A copy for each direction: REPLY is a constant. */
 static __always_inline bool meet_one_way(struct sp_flow *f, __u32 *word, const struct packet *p,
 					 const struct passage *w, bool reply)

@@ -189,7 +189,7 @@ __noinline int meet_flow(struct __sk_buff *skb, const struct packet *p, const st
 		return LOST;
 	}
 	reply = originator(word) != w->from;
-	now = w->ticks[owner_of(f, word, w)];
+	now = owner_now(w, reply);
 	if (!same_ends(f, w) || flow_is_over(f, word, now))
 		r = FRESH;
 	else if (p->proto == PROTO_TCP)

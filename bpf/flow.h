@@ -362,10 +362,12 @@ static __always_inline bool flow_is_over(const struct sp_flow *f, __u32 word, __
 	return ticks_reached(now, f->expires) && may_end(f, word);
 }
 
-/* FROM or TO: whose time counts for this flow? Its ends are the passage's. */
-static __always_inline __u8 owner_of(const struct sp_flow *f, __u32 word, const struct passage *w)
+/* The time of the machine that was called, or of the other where none was. */
+static __always_inline __u32 owner_now(const struct passage *w, bool reply)
 {
-	return owner_end(f, word) == w->from ? FROM : TO;
+	if (reply)
+		return w->port[FROM] ? w->ticks[FROM] : w->ticks[TO];
+	return w->port[TO] ? w->ticks[TO] : w->ticks[FROM];
 }
 
 /* What time it is for a flow, whoever's frame asks. */

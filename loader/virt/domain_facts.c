@@ -259,6 +259,6 @@ int domain_interface(const char *xml, char **ret)
 		r = interface_find(xmlDocGetRootElement(doc), &interface, &error);
 	if (r < 0)
 		return r;
-	*ret = xml_print(doc, interface);
+	*ret = xml_print_alone(interface);
 	return *ret ? 0 : -ENOMEM;
 }

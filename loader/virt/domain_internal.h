@@ -13,8 +13,8 @@
 /* --- xml.c: reading --- */
 
 /*
- * The document, whose root must be ROOT. No DTD, no entity beyond the five, no network, nothing
- * deeper than libxml2's own bound. -EINVAL, -E2BIG, -ENOMEM, with a sentence.
+ * The document, whose root must be ROOT. No DTD, no entity beyond the five, no network, no prefix
+ * without its namespace, nothing deeper than libxml2's own bound. -EINVAL, -E2BIG, -ENOMEM, with a sentence.
  */
 int xml_parse(const char *text, const char *root, xmlDocPtr *ret, char **ret_error);
 
@@ -29,6 +29,8 @@ int xml_text(xmlNodePtr node, char *ret, size_t size);
 int xml_number(const char *text, uint64_t max, uint64_t *ret);
 /* The text of a node, indented, without a declaration; NULL: no memory. To be freed with free(). */
 char *xml_print(xmlDocPtr doc, xmlNodePtr node);
+/* The same for a part of a document, with the namespaces declared that it has from around it. */
+char *xml_print_alone(xmlNodePtr node);
 
 /* --- xml.c: making; each does nothing where an earlier one failed --- */
 

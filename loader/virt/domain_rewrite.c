@@ -222,7 +222,7 @@ static int print_all(xmlDocPtr doc, xmlNodePtr interface, char **ret_xml, char *
 		     char **ret_error)
 {
 	*ret_xml = xml_print(doc, xmlDocGetRootElement(doc));
-	*ret_after = xml_print(doc, interface);
+	*ret_after = xml_print_alone(interface);
 	return *ret_xml && *ret_after ? 0 : xml_complain(ret_error, -ENOMEM, "out of memory");
 }
 
@@ -255,7 +255,7 @@ int domain_rewrite(const char *xml, const struct domain_spec *spec, struct domai
 		r = check_words(&spec->mark, ret_error);
 	if (r < 0)
 		return r;
-	before = xml_print(doc, interface);
+	before = xml_print_alone(interface);
 	mark_it(&m, domain, interface, &spec->mark);
 	change_interface(&m, interface, spec, is_zero(spec->mac) ? facts.mac : spec->mac, queues);
 	r = change_size(&m, domain, spec, ret_error);

@@ -57,6 +57,16 @@ static int check_root(xmlDocPtr doc, const char *root, char **ret_error)
 			    node ? (const char *)node->name : "", root);
 }
 
+/*
+ * What is read is UTF-8 from here on, whatever the text said of itself: else the same attribute
+ * would be printed in two ways (libxml2, xmlsave.c: with an encoding as it is, without as &#xE9;).
+ */
+static void forget_encoding(xmlDocPtr doc)
+{
+	xmlFree((xmlChar *)doc->encoding);
+	doc->encoding = NULL;
+}
+
 int xml_parse(const char *text, const char *root, xmlDocPtr *ret, char **ret_error)
 {
 	_cleanup_doc_ xmlDocPtr doc = NULL;
@@ -76,14 +86,16 @@ int xml_parse(const char *text, const char *root, xmlDocPtr *ret, char **ret_err
 	doc = xmlCtxtReadMemory(context, text, (int)n, NULL, NULL, OPTIONS);
 	if (has_dtd)
 		r = xml_complain(ret_error, -EINVAL, "it has a document type, which is not taken");
-	else if (!doc)
+	else if (!doc || !context->nsWellFormed)
 		r = complain_syntax(context, root, ret_error);
 	xmlFreeParserCtxt(context);
 	if (r == 0)
 		r = check_root(doc, root, ret_error);
-	if (r == 0)
-		*ret = TAKE_PTR(doc);
-	return r;
+	if (r < 0)
+		return r;
+	forget_encoding(doc);
+	*ret = TAKE_PTR(doc);
+	return 0;
 }
 
 bool xml_is(const xmlNode *node, const char *name)
@@ -166,6 +178,15 @@ char *xml_print(xmlDocPtr doc, xmlNodePtr node)
 	if (xmlNodeDump(buffer, doc, node, 0, 1) >= 0)
 		text = strdup((const char *)xmlBufferContent(buffer));
 	xmlBufferFree(buffer);
+	return text;
+}
+
+char *xml_print_alone(xmlNodePtr node)
+{
+	xmlNodePtr copy = xmlDocCopyNode(node, node->doc, 1);
+	char *text = copy ? xml_print(node->doc, copy) : NULL;
+
+	xmlFreeNode(copy);
 	return text;
 }
 

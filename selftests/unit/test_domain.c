@@ -175,6 +175,28 @@ static void test_twice(void **state)
 	assert_string_equal(back, want);
 }
 
+/* An encoding that is said, namespaces that come from around it: it is given back to the letter. */
+static void test_not_alone(void **state)
+{
+	static const char *const names[] = {"encoding", "prefix"};
+	struct domain_spec spec = spec_new();
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(names); i++) {
+		_cleanup_free_
+		char *xml = slurp(names[i]), *out = NULL, *before = NULL, *after = NULL;
+		_cleanup_free_
+		char *error = NULL, *back = NULL, *interface = NULL;
+		struct domain_facts f;
+
+		print_message("# %s\n", names[i]);
+		assert_int_equal(domain_rewrite(xml, &spec, &f, &out, &before, &after, &error), 0);
+		assert_null(strstr(after, "q:"));
+		assert_int_equal(domain_restore(out, &back, &error), 0);
+		assert_int_equal(domain_interface(back, &interface), 0);
+		assert_string_equal(interface, before);
+	}
+}
+
 static void test_changes(void **state)
 {
 	_cleanup_free_
@@ -301,6 +323,8 @@ static const struct {
 	{"<domain><name>&lol;</name></domain>", "line 1 of its description: "},
 	{HEAD "<devices><x><!ENTITY a 'b'></x></devices></domain>", "line 1 of its description: "},
 	{"<domain xmlns='urn:other'><name>x</name></domain>", "no <name>"},
+	{HEAD "<devices><interface><sallyport:x/></interface></devices></domain>",
+	 "line 1 of its description: Namespace prefix sallyport on x is not defined"},
 };
 
 static void test_refused(void **state)
@@ -648,6 +672,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_not_alone),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_secret_kept),
 		cmocka_unit_test(test_refused),

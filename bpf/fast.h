@@ -130,15 +130,10 @@ static __always_inline bool read_plain(const struct __sk_buff *skb, const struct
 
 /* --- its flow --- */
 
-/* The flow is that of the passage's machines, and its sender is proved (is_proven). It is locked.
- */
+/* The flow is that of the passage's machines, and its sender is proved. It is locked. */
 static __always_inline bool ends_fit(const struct sp_flow *f, const struct passage *w)
 {
-	__u32 own = f->end[w->from & 1], other = f->end[(w->from ^ 1) & 1], port = w->port[FROM];
-	__u32 proof = own >> SP_END_EPOCH_SHIFT & SP_END_EPOCH;
-
-	return (own & SP_END_PORT) == port && (other & SP_END_PORT) == w->port[TO] &&
-	       (!port || proof == w->epoch);
+	return same_ends(f, w) && (!w->port[FROM] || is_proven(f, w));
 }
 
 /* The flow is locked. A copy for each direction: REPLY is a constant. */

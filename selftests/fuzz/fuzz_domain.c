@@ -40,7 +40,8 @@ static void rewrite(const char *text)
 	_cleanup_free_
 	char *xml = NULL, *before = NULL, *after = NULL, *error = NULL;
 	_cleanup_free_
-	char *back = NULL, *interface = NULL;
+	char *back = NULL, *interface = NULL, *none = NULL;
+	struct domain_mark mark;
 	struct domain_facts f;
 	int r = domain_rewrite(text, &spec, &f, &xml, &before, &after, &error);
 
@@ -50,9 +51,9 @@ static void rewrite(const char *text)
 	}
 	check_facts(&f);
 	require(f.marked && strcmp(f.tap, "sp-m7") == 0 && f.mark.machine == 7);
-	/* It had a mark of ours, perhaps with something else inside. */
-	if (domain_restore(xml, &back, &error) < 0 || strstr(text, DOMAIN_NS))
-		return;
+	if (domain_mark_of(text, &mark, &none) != -ENODATA)
+		return; /* what is given back is what that holds */
+	require(domain_restore(xml, &back, &error) == 0);
 	require(domain_interface(back, &interface) == 0);
 	require(strcmp(interface, before) == 0);
 }

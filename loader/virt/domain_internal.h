@@ -14,7 +14,8 @@
 
 /*
  * The document, whose root must be ROOT. No DTD, no entity beyond the five, no network, no prefix
- * without its namespace, nothing deeper than libxml2's own bound. -EINVAL, -E2BIG, -ENOMEM, with a sentence.
+ * without its namespace, nothing deeper than libxml2's own bound. -EINVAL, -E2BIG, -ENOMEM, with a
+ * sentence.
  */
 int xml_parse(const char *text, const char *root, xmlDocPtr *ret, char **ret_error);
 

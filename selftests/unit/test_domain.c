@@ -670,22 +670,14 @@ static void test_mark_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_twice),
-		cmocka_unit_test(test_not_alone),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_secret_kept),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_refused_files),
-		cmocka_unit_test(test_size),
-		cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_read),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_restore_refused),
-		cmocka_unit_test(test_restore_changed),
-		cmocka_unit_test(test_build),
-		cmocka_unit_test(test_build_refused),
-		cmocka_unit_test(test_mark_alone),
+		cmocka_unit_test(test_there_and_back),	cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_not_alone),	cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_secret_kept),	cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused_files),	cmocka_unit_test(test_size),
+		cmocka_unit_test(test_depth),		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_memory),		cmocka_unit_test(test_restore_refused),
+		cmocka_unit_test(test_restore_changed), cmocka_unit_test(test_build),
+		cmocka_unit_test(test_build_refused),	cmocka_unit_test(test_mark_alone),
 	};
 
 	return cmocka_run_group_tests_name("domain", tests, NULL, NULL);

@@ -335,8 +335,7 @@ static void opening_run(struct virt_call *call, virConnectPtr conn)
 		call_fail(call, conn);
 }
 
-/* A domain's console has one user; that it is taken from one is not always told by libvirt (9.0).
- */
+/* A domain's console has one user. libvirt (9.0) does not always tell from whom it is taken. */
 static void end_others(struct virt *v, const uint8_t uuid[SP_UUID_LEN])
 {
 	struct virt_console *c;

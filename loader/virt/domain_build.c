@@ -197,7 +197,7 @@ static xmlNodePtr new_root(const char *name)
 
 static int print_root(const struct xml_maker *m, xmlNodePtr root, char **ret_xml)
 {
-	char *text = m->failed ? NULL : xml_print(root->doc, root);
+	char *text = m->failed ? NULL : xml_print(root);
 
 	xmlFreeDoc(root->doc);
 	if (!text)

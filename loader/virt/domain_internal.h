@@ -29,7 +29,7 @@ int xml_text(xmlNodePtr node, char *ret, size_t size);
 /* A decimal number and nothing else. -ENODATA, -EINVAL. */
 int xml_number(const char *text, uint64_t max, uint64_t *ret);
 /* The text of a node, indented, without a declaration; NULL: no memory. To be freed with free(). */
-char *xml_print(xmlDocPtr doc, xmlNodePtr node);
+char *xml_print(xmlNodePtr node);
 /* The same for a part of a document, with the namespaces declared that it has from around it. */
 char *xml_print_alone(xmlNodePtr node);
 

@@ -218,10 +218,10 @@ static void mark_it(struct xml_maker *m, xmlNodePtr domain, xmlNodePtr interface
 		mark_keep_former(m, node, interface);
 }
 
-static int print_all(xmlDocPtr doc, xmlNodePtr interface, char **ret_xml, char **ret_after,
+static int print_all(xmlNodePtr domain, xmlNodePtr interface, char **ret_xml, char **ret_after,
 		     char **ret_error)
 {
-	*ret_xml = xml_print(doc, xmlDocGetRootElement(doc));
+	*ret_xml = xml_print(domain);
 	*ret_after = xml_print_alone(interface);
 	return *ret_xml && *ret_after ? 0 : xml_complain(ret_error, -ENOMEM, "out of memory");
 }
@@ -262,7 +262,7 @@ int domain_rewrite(const char *xml, const struct domain_spec *spec, struct domai
 	if (r == 0 && (m.failed || !before))
 		r = xml_complain(ret_error, -ENOMEM, "out of memory");
 	if (r == 0)
-		r = print_all(doc, interface, &out, &after, ret_error);
+		r = print_all(domain, interface, &out, &after, ret_error);
 	if (r == 0)
 		r = domain_read(out, ret, ret_error); /* it must be what we take for ours */
 	if (r < 0)
@@ -326,6 +326,6 @@ int domain_restore(const char *xml, char **ret_xml, char **ret_error)
 	xml_drop(mark);
 	if (!xmlFirstElementChild(metadata))
 		xml_drop(metadata);
-	*ret_xml = xml_print(doc, domain);
+	*ret_xml = xml_print(domain);
 	return *ret_xml ? 0 : xml_complain(ret_error, -ENOMEM, "out of memory");
 }

@@ -168,14 +168,14 @@ int xml_number(const char *text, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
-char *xml_print(xmlDocPtr doc, xmlNodePtr node)
+char *xml_print(xmlNodePtr node)
 {
 	xmlBufferPtr buffer = xmlBufferCreate();
 	char *text = NULL;
 
 	if (!buffer)
 		return NULL;
-	if (xmlNodeDump(buffer, doc, node, 0, 1) >= 0)
+	if (xmlNodeDump(buffer, node->doc, node, 0, 1) >= 0)
 		text = strdup((const char *)xmlBufferContent(buffer));
 	xmlBufferFree(buffer);
 	return text;
@@ -184,7 +184,7 @@ char *xml_print(xmlDocPtr doc, xmlNodePtr node)
 char *xml_print_alone(xmlNodePtr node)
 {
 	xmlNodePtr copy = xmlDocCopyNode(node, node->doc, 1);
-	char *text = copy ? xml_print(node->doc, copy) : NULL;
+	char *text = copy ? xml_print(copy) : NULL;
 
 	xmlFreeNode(copy);
 	return text;

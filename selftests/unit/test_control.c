@@ -133,109 +133,100 @@ static int ask(int fd, const char *text)
 
 #define VERSION "{\"v\":1,\"op\":\"version\"}"
 
+static const struct {
+	const char *text;
+	int error;
+	const char *field;
+} verdicts[] = {
+	{VERSION, 0, NULL},
+	{" ", EBADMSG, NULL},
+	{"[]", EBADMSG, NULL},
+	{"1", EBADMSG, NULL},
+	{"null", EBADMSG, NULL},
+	{"{}", EPROTONOSUPPORT, "v"},
+	{"{\"v\":2,\"op\":\"version\"}", EPROTONOSUPPORT, "v"},
+	{"{\"v\":\"1\",\"op\":\"version\"}", EPROTONOSUPPORT, "v"},
+	{"{\"v\":1.0,\"op\":\"version\"}", EPROTONOSUPPORT, "v"},
+	{"{\"v\":1}", EINVAL, "op"},
+	{"{\"v\":1,\"op\":7}", EINVAL, "op"},
+	{"{\"v\":1,\"op\":\"\"}", EOPNOTSUPP, "op"},
+	{"{\"v\":1,\"op\":\"Version\"}", EOPNOTSUPP, "op"},
+	{"{\"v\":1,\"op\":\"version\",\"x\":1}", EINVAL, NULL},
+	{"{\"v\":1,\"v\":1,\"op\":\"version\"}", EBADMSG, NULL},
+	{"{\"v\":1,\"op\":\"version\"}{}", EBADMSG, NULL},
+	{"{\"v\":1,\"op\":\"version\",}", EBADMSG, NULL},
+	{"{\"v\":1,\"op\":\"version\",\"id\":\"\xff\"}", EBADMSG, NULL},
+	{"{\"v\":1,\"op\":\"user-add\"}", EINVAL, "name"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":1}", EINVAL, "name"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"\"}", EINVAL, "name"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"../x\"}", EINVAL, "name"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"-x\"}", EINVAL, "name"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\\u0000b\"}", EBADMSG, NULL},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a b\"}", EINVAL, "name"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"password\":\"\"}", EINVAL, "password"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_macs\":33}", ERANGE, "max_macs"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_macs\":-1}", ERANGE, "max_macs"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_macs\":1.5}", EINVAL, "max_macs"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_macs\":99999999999999999999}", EBADMSG,
+	 NULL},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_flows\":1048577}", ERANGE, "max_flows"},
+	{"{\"v\":1,\"op\":\"user-set\",\"name\":\"a\",\"new_flows\":10000001}", ERANGE,
+	 "new_flows"},
+	{"{\"v\":1,\"op\":\"user-set\",\"name\":\"a\",\"new_flows\":-1}", ERANGE, "new_flows"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"address\":\"10.0.0.1\"}", EINVAL,
+	 "address"},
+	{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"address6\":\"10.0.0.1/8\"}", EINVAL,
+	 "address6"},
+	{"{\"v\":1,\"op\":\"workload-add\",\"user\":\"a\",\"name\":\"b\",\"netns\":\"c\","
+	 "\"mac\":\"02:00:00:00:00:0\"}",
+	 EINVAL, "mac"},
+	{"{\"v\":1,\"op\":\"workload-add\",\"user\":\"a\",\"name\":\"b\",\"netns\":\"c\","
+	 "\"mac\":\"01:00:00:00:00:00\"}",
+	 EINVAL, "mac"},
+	{"{\"v\":1,\"op\":\"workload-add\",\"user\":\"a\",\"name\":\"b\",\"netns\":\"../"
+	 "c\"}",
+	 EINVAL, "netns"},
+	{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
+	 "\"router\":\"yes\"}",
+	 EINVAL, "router"},
+	{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
+	 "\"dhcp_server\":1}",
+	 EINVAL, "dhcp_server"},
+	{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
+	 "\"router\":true,\"dhcp_server\":false}",
+	 ENOENT, "name"},
+	{"{\"v\":1,\"op\":\"session-kill\",\"session\":12345}", ENOENT, "session"},
+	{"{\"v\":1,\"op\":\"monitor\",\"drops\":1}", EINVAL, "drops"},
+	{"{\"v\":1,\"op\":\"trace\"}", EINVAL, "session"},
+	{"{\"v\":1,\"op\":\"trace\",\"session\":0}", ERANGE, "session"},
+	{"{\"v\":1,\"op\":\"trace\",\"session\":12345}", ENOENT, "session"},
+	{"{\"v\":1,\"op\":\"trace\",\"trace\":\"12345\"}", EINVAL, "trace"},
+	{"{\"v\":1,\"op\":\"trace\",\"trace\":\"0123456789abcdef\"}", ENOENT, "trace"},
+	{"{\"v\":1,\"op\":\"trace\",\"trace\":\"not-hexadecimal!\"}", ENOENT, "trace"},
+	{"{\"v\":1,\"op\":\"trace\",\"session\":1,\"trace\":\"0123456789abcdef\"}", EINVAL,
+	 "session"},
+	{"{\"v\":1,\"op\":\"metrics\",\"reset\":true}", EINVAL, NULL},
+	{"{\"v\":1,\"op\":\"user-passwd\",\"name\":\"nobody\",\"password\":\"x\"}", ENOENT, NULL},
+	{"{\"v\":1,\"op\":\"hook-forget\",\"instance\":\"none\",\"deadline_us\":0,\"mac\":"
+	 "\"02:00:00:00:00:01\",\"vid\":2,\"time_us\":0}",
+	 ENOENT, "instance"},
+	{"{\"v\":1,\"op\":\"hook-forget\",\"instance\":\"vlan\",\"deadline_us\":0,\"mac\":"
+	 "\"02:00:00:00:00:01\",\"vid\":4096,\"time_us\":0}",
+	 ERANGE, "vid"},
+};
+
 static void test_errors(void **state)
 {
-	static const struct {
-		const char *text;
-		int error;
-		const char *field;
-	} rows[] = {
-		{VERSION, 0, NULL},
-		{"", 0, NULL}, /* skipped: an empty message is the end of file */
-		{" ", EBADMSG, NULL},
-		{"[]", EBADMSG, NULL},
-		{"1", EBADMSG, NULL},
-		{"null", EBADMSG, NULL},
-		{"{}", EPROTONOSUPPORT, "v"},
-		{"{\"v\":2,\"op\":\"version\"}", EPROTONOSUPPORT, "v"},
-		{"{\"v\":\"1\",\"op\":\"version\"}", EPROTONOSUPPORT, "v"},
-		{"{\"v\":1.0,\"op\":\"version\"}", EPROTONOSUPPORT, "v"},
-		{"{\"v\":1}", EINVAL, "op"},
-		{"{\"v\":1,\"op\":7}", EINVAL, "op"},
-		{"{\"v\":1,\"op\":\"\"}", EOPNOTSUPP, "op"},
-		{"{\"v\":1,\"op\":\"Version\"}", EOPNOTSUPP, "op"},
-		{"{\"v\":1,\"op\":\"version\",\"x\":1}", EINVAL, NULL},
-		{"{\"v\":1,\"v\":1,\"op\":\"version\"}", EBADMSG, NULL},
-		{"{\"v\":1,\"op\":\"version\"}{}", EBADMSG, NULL},
-		{"{\"v\":1,\"op\":\"version\",}", EBADMSG, NULL},
-		{"{\"v\":1,\"op\":\"version\",\"id\":\"\xff\"}", EBADMSG, NULL},
-		{"{\"v\":1,\"op\":\"user-add\"}", EINVAL, "name"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":1}", EINVAL, "name"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"\"}", EINVAL, "name"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"../x\"}", EINVAL, "name"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"-x\"}", EINVAL, "name"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\\u0000b\"}", EBADMSG, NULL},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a b\"}", EINVAL, "name"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"password\":\"\"}", EINVAL,
-		 "password"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_macs\":33}", ERANGE,
-		 "max_macs"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_macs\":-1}", ERANGE,
-		 "max_macs"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_macs\":1.5}", EINVAL,
-		 "max_macs"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_macs\":99999999999999999999}",
-		 EBADMSG, NULL},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"max_flows\":1048577}", ERANGE,
-		 "max_flows"},
-		{"{\"v\":1,\"op\":\"user-set\",\"name\":\"a\",\"new_flows\":10000001}", ERANGE,
-		 "new_flows"},
-		{"{\"v\":1,\"op\":\"user-set\",\"name\":\"a\",\"new_flows\":-1}", ERANGE,
-		 "new_flows"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"address\":\"10.0.0.1\"}", EINVAL,
-		 "address"},
-		{"{\"v\":1,\"op\":\"user-add\",\"name\":\"a\",\"address6\":\"10.0.0.1/8\"}", EINVAL,
-		 "address6"},
-		{"{\"v\":1,\"op\":\"workload-add\",\"user\":\"a\",\"name\":\"b\",\"netns\":\"c\","
-		 "\"mac\":\"02:00:00:00:00:0\"}",
-		 EINVAL, "mac"},
-		{"{\"v\":1,\"op\":\"workload-add\",\"user\":\"a\",\"name\":\"b\",\"netns\":\"c\","
-		 "\"mac\":\"01:00:00:00:00:00\"}",
-		 EINVAL, "mac"},
-		{"{\"v\":1,\"op\":\"workload-add\",\"user\":\"a\",\"name\":\"b\",\"netns\":\"../"
-		 "c\"}",
-		 EINVAL, "netns"},
-		{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
-		 "\"router\":\"yes\"}",
-		 EINVAL, "router"},
-		{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
-		 "\"dhcp_server\":1}",
-		 EINVAL, "dhcp_server"},
-		{"{\"v\":1,\"op\":\"machine-policy\",\"user\":\"a\",\"name\":\"b\","
-		 "\"router\":true,\"dhcp_server\":false}",
-		 ENOENT, "name"},
-		{"{\"v\":1,\"op\":\"session-kill\",\"session\":12345}", ENOENT, "session"},
-		{"{\"v\":1,\"op\":\"monitor\",\"drops\":1}", EINVAL, "drops"},
-		{"{\"v\":1,\"op\":\"trace\"}", EINVAL, "session"},
-		{"{\"v\":1,\"op\":\"trace\",\"session\":0}", ERANGE, "session"},
-		{"{\"v\":1,\"op\":\"trace\",\"session\":12345}", ENOENT, "session"},
-		{"{\"v\":1,\"op\":\"trace\",\"trace\":\"12345\"}", EINVAL, "trace"},
-		{"{\"v\":1,\"op\":\"trace\",\"trace\":\"0123456789abcdef\"}", ENOENT, "trace"},
-		{"{\"v\":1,\"op\":\"trace\",\"trace\":\"not-hexadecimal!\"}", ENOENT, "trace"},
-		{"{\"v\":1,\"op\":\"trace\",\"session\":1,\"trace\":\"0123456789abcdef\"}", EINVAL,
-		 "session"},
-		{"{\"v\":1,\"op\":\"metrics\",\"reset\":true}", EINVAL, NULL},
-		{"{\"v\":1,\"op\":\"user-passwd\",\"name\":\"nobody\",\"password\":\"x\"}", ENOENT,
-		 NULL},
-		{"{\"v\":1,\"op\":\"hook-forget\",\"instance\":\"none\",\"deadline_us\":0,\"mac\":"
-		 "\"02:00:00:00:00:01\",\"vid\":2,\"time_us\":0}",
-		 ENOENT, "instance"},
-		{"{\"v\":1,\"op\":\"hook-forget\",\"instance\":\"vlan\",\"deadline_us\":0,\"mac\":"
-		 "\"02:00:00:00:00:01\",\"vid\":4096,\"time_us\":0}",
-		 ERANGE, "vid"},
-	};
 	int fd = dial();
 
-	for (size_t i = 0; i < SP_ARRAY_SIZE(rows); i++) {
-		const char *text = rows[i].text;
-		int r, expected = rows[i].error;
+	for (size_t i = 0; i < SP_ARRAY_SIZE(verdicts); i++) {
+		const char *text = verdicts[i].text;
+		int r, expected = verdicts[i].error;
 
-		if (!text[0])
-			continue;
-		r = verdict(exchange(fd, text, strlen(text)), rows[i].field);
+		r = verdict(exchange(fd, text, strlen(text)), verdicts[i].field);
 		if (r != expected)
 			fail_msg("%s: expected %d with field %s, got %d", text, expected,
-				 rows[i].field ? rows[i].field : "-", r);
+				 verdicts[i].field ? verdicts[i].field : "-", r);
 	}
 	close(fd);
 }

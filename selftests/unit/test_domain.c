@@ -43,7 +43,7 @@ static char *canonical(const char *xml)
 	char *error = NULL;
 
 	assert_int_equal(xml_parse(xml, "domain", &doc, &error), 0);
-	return xml_print(doc, xmlDocGetRootElement(doc));
+	return xml_print(xmlDocGetRootElement(doc));
 }
 
 static struct domain_spec spec_new(void)

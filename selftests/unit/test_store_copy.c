@@ -516,105 +516,114 @@ static void note_found(const char *sentence, void *arg)
 	f->n += strstr(sentence, f->want) != NULL;
 }
 
-/* Each breach is found, and named; the constraints that forbid it are switched off for it. */
+static const struct {
+	const char *sql, *want;
+	uint64_t n;
+} breaches[] = {
+	{"UPDATE user SET created = 1 WHERE user_id = 1", "", 0},
+	{"UPDATE workload SET user_id = 77 WHERE id = 1",
+	 "table workload, row 1: its user is "
+	 "not there",
+	 3},
+	{"UPDATE workload SET server_id = 77 WHERE id = 1",
+	 "table workload, row 1: its server is not there", 1},
+	{"UPDATE machine SET server_id = 77", "table machine, row 1: its server", 1},
+	{"UPDATE session SET server_id = 77 WHERE id = 2", "table session, row 2: its server", 1},
+	{"UPDATE session SET ended = 5 WHERE id = 2",
+	 "table mac, row 0 02:02:00:00:00:02: its session has ended", 1},
+	{"UPDATE session SET user_id = 1 WHERE id = 2",
+	 "table mac, row 0 02:02:00:00:00:02: its session is another user's", 1},
+	{"DELETE FROM mac WHERE workload_id = 1",
+	 "table workload, row 1: its MAC address is not claimed in its segment", 1},
+	{"DELETE FROM mac WHERE user_id IS NULL",
+	 "its MAC address is not held against others everywhere", 2},
+	{"UPDATE policy SET machine_id = 77", "table policy, row 77: its machine is not there", 1},
+	{"UPDATE policy SET generation = 0",
+	 "table policy, row 1: column generation is out of its range", 1},
+	{"DELETE FROM mac WHERE machine_id = 1 AND scope = 0",
+	 "table machine, row 1: its MAC address is not claimed everywhere", 1},
+	{"DELETE FROM mac WHERE machine_id = 1 AND scope > 0",
+	 "table machine, row 1: its MAC address is not claimed in its segment", 1},
+	{"UPDATE mac SET holders = 9 WHERE user_id IS NULL",
+	 "table mac, row 0 02:00:00:00:00:09: it is not as many workloads", 1},
+	{"UPDATE mac SET mac_addr = x'020000000077' WHERE workload_id = 1",
+	 "table mac, row 1 02:00:00:00:00:77: its workload is not there, or has another", 2},
+	{"UPDATE mac SET mac_addr = x'020000000077' WHERE machine_id = 1 AND scope = 0",
+	 "table mac, row 0 02:00:00:00:00:77: its machine is not there, or has another", 2},
+	{"DELETE FROM session WHERE id = 2", "its session has ended", 1},
+	{"UPDATE budget SET user_id = 77 WHERE user_id = 1",
+	 "table budget, row 77: its user is not there", 1},
+	{"UPDATE budget SET max_flows = -1",
+	 "table budget, row 1: column max_flows is out of its range", 1},
+	{"UPDATE budget SET new_flows = 4294967296",
+	 "table budget, row 1: column new_flows is out of its range", 1},
+	{"UPDATE machine SET router = 2", "table machine, row 1: column router is out of its range",
+	 1},
+	{"UPDATE machine SET dhcp_server = 2",
+	 "table machine, row 1: column dhcp_server is out of its range", 1},
+	{"UPDATE machine SET pinned = 0",
+	 "table lease, row 1: its machine is not there, or not pinned", 1},
+	{"UPDATE user SET disabled = 2 WHERE user_id = 2",
+	 "table user, row 2: column disabled is out of its range", 1},
+};
+
+/* A store with a row in every table: two users, their sessions, and a machine of the first. */
+static struct store *with_rows(void)
+{
+	struct store_workload w = {.name = "w", .ifname = "eth0", .mac = {2, 0, 0, 0, 0, 9}};
+	struct store_machine m = {.origin = ORIGIN_DOMAIN,
+				  .policy = {.start = START_MANUAL},
+				  .user = "a",
+				  .name = "m",
+				  .pinned = PINNED_DHCP,
+				  .domain = "d",
+				  .mac = {0x52, 0, 0, 0, 0, 1}};
+	struct store *s = open_or_fail();
+	struct store_session x;
+	struct store_user u[2];
+	uint64_t from, generation;
+
+	for (uint8_t k = 0; k < 2; k++) {
+		add_user(s, k ? "b" : "a", &u[k]);
+		strcpy(w.user, u[k].name);
+		strcpy(w.netns, u[k].name);
+		assert_int_equal(store_workload_add(s, &w), 0);
+		x = a_session(&u[k], (uint16_t)(k + 2));
+		assert_int_equal(store_session_begin(s, &x, 9), 0);
+		assert_int_equal(store_mac_claim(s, 0,
+						 (uint8_t[6]){2, 2, 0, 0, 0, (uint8_t)(k + 1)},
+						 x.id, &from),
+				 0);
+	}
+	assert_int_equal(store_machine_add(s, &m), 0);
+	assert_int_equal(store_rules_set(s, m.id, "accept in", 0, &generation), 0);
+	u[0].rate_frames = 5;
+	assert_int_equal(store_user_update(s, &u[0]), 0);
+	return s;
+}
+
+/* Its constraints are switched off for what SQL does. */
+static void breach(const char *sql)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s%s",
+		 fixture_is_mysql ? "SET foreign_key_checks = 0; SET check_constraint_checks = 0; "
+				  : "PRAGMA ignore_check_constraints = ON; ",
+		 sql);
+	foreign(text);
+}
+
+/* Each breach is found, and named. */
 static void test_verify(void **state)
 {
-	static const struct {
-		const char *sql, *want;
-		uint64_t n;
-	} breaches[] = {
-		{"UPDATE user SET created = 1 WHERE user_id = 1", "", 0},
-		{"UPDATE workload SET user_id = 77 WHERE id = 1",
-		 "table workload, row 1: its user is "
-		 "not there",
-		 3},
-		{"UPDATE workload SET server_id = 77 WHERE id = 1",
-		 "table workload, row 1: its server is not there", 1},
-		{"UPDATE machine SET server_id = 77", "table machine, row 1: its server", 1},
-		{"UPDATE session SET server_id = 77 WHERE id = 2",
-		 "table session, row 2: its server", 1},
-		{"UPDATE session SET ended = 5 WHERE id = 2",
-		 "table mac, row 0 02:02:00:00:00:02: its session has ended", 1},
-		{"UPDATE session SET user_id = 1 WHERE id = 2",
-		 "table mac, row 0 02:02:00:00:00:02: its session is another user's", 1},
-		{"DELETE FROM mac WHERE workload_id = 1",
-		 "table workload, row 1: its MAC address is not claimed in its segment", 1},
-		{"DELETE FROM mac WHERE user_id IS NULL",
-		 "its MAC address is not held against others everywhere", 2},
-		{"UPDATE policy SET machine_id = 77",
-		 "table policy, row 77: its machine is not there", 1},
-		{"UPDATE policy SET generation = 0",
-		 "table policy, row 1: column generation is out of its range", 1},
-		{"DELETE FROM mac WHERE machine_id = 1 AND scope = 0",
-		 "table machine, row 1: its MAC address is not claimed everywhere", 1},
-		{"DELETE FROM mac WHERE machine_id = 1 AND scope > 0",
-		 "table machine, row 1: its MAC address is not claimed in its segment", 1},
-		{"UPDATE mac SET holders = 9 WHERE user_id IS NULL",
-		 "table mac, row 0 02:00:00:00:00:09: it is not as many workloads", 1},
-		{"UPDATE mac SET mac_addr = x'020000000077' WHERE workload_id = 1",
-		 "table mac, row 1 02:00:00:00:00:77: its workload is not there, or has another",
-		 2},
-		{"UPDATE mac SET mac_addr = x'020000000077' WHERE machine_id = 1 AND scope = 0",
-		 "table mac, row 0 02:00:00:00:00:77: its machine is not there, or has another", 2},
-		{"DELETE FROM session WHERE id = 2", "its session has ended", 1},
-		{"UPDATE budget SET user_id = 77 WHERE user_id = 1",
-		 "table budget, row 77: its user is not there", 1},
-		{"UPDATE budget SET max_flows = -1",
-		 "table budget, row 1: column max_flows is out of its range", 1},
-		{"UPDATE budget SET new_flows = 4294967296",
-		 "table budget, row 1: column new_flows is out of its range", 1},
-		{"UPDATE machine SET router = 2",
-		 "table machine, row 1: column router is out of its range", 1},
-		{"UPDATE machine SET dhcp_server = 2",
-		 "table machine, row 1: column dhcp_server is out of its range", 1},
-		{"UPDATE machine SET pinned = 0",
-		 "table lease, row 1: its machine is not there, or not pinned", 1},
-		{"UPDATE user SET disabled = 2 WHERE user_id = 2",
-		 "table user, row 2: column disabled is out of its range", 1},
-	};
-
 	for (size_t i = 0; i < SP_ARRAY_SIZE(breaches); i++) {
-		struct store_workload w = {
-			.name = "w", .ifname = "eth0", .mac = {2, 0, 0, 0, 0, 9}};
-		struct store_machine m = {.origin = ORIGIN_DOMAIN,
-					  .policy = {.start = START_MANUAL},
-					  .user = "a",
-					  .name = "m",
-					  .pinned = PINNED_DHCP,
-					  .domain = "d",
-					  .mac = {0x52, 0, 0, 0, 0, 1}};
 		struct found f = {.want = breaches[i].want};
-		struct store *s = open_or_fail();
-		struct store_session x;
-		struct store_user u[2];
-		uint64_t from, n = 0;
-		char sql[256];
+		struct store *s = with_rows();
+		uint64_t n = 0;
 
-		for (int k = 0; k < 2; k++) {
-			add_user(s, k ? "b" : "a", &u[k]);
-			strcpy(w.user, u[k].name);
-			strcpy(w.netns, u[k].name);
-			assert_int_equal(store_workload_add(s, &w), 0);
-			x = a_session(&u[k], (uint16_t)(k + 2));
-			assert_int_equal(store_session_begin(s, &x, 9), 0);
-			assert_int_equal(
-				store_mac_claim(s, 0, (uint8_t[6]){2, 2, 0, 0, 0, (uint8_t)(k + 1)},
-						x.id, &from),
-				0);
-		}
-		assert_int_equal(store_machine_add(s, &m), 0);
-		assert_int_equal(store_rules_set(s, m.id, "accept in", 0, &n), 0);
-		n = 0;
-		u[0].rate_frames = 5;
-		assert_int_equal(store_user_update(s, &u[0]), 0);
 		assert_int_equal(problems(s), 0);
-		snprintf(sql, sizeof(sql), "%s%s",
-			 fixture_is_mysql
-				 ? "SET foreign_key_checks = 0; SET check_constraint_checks = "
-				   "0; "
-				 : "PRAGMA ignore_check_constraints = ON; ",
-			 breaches[i].sql);
-		foreign(sql);
+		breach(breaches[i].sql);
 		assert_int_equal(store_verify(s, note_found, &f, &n), 0);
 		/* SQLite's own look finds values that may not be, too. */
 		if (n < breaches[i].n ||

@@ -214,10 +214,20 @@ static int attach(struct machine *m)
 	return r ?: tap_raise(m);
 }
 
+/* M4: what was in force for the guest of before is not for the next one. */
+static void end_makeshift(struct machine *m)
+{
+	leave(m);
+	rules_leave(m);
+	tap_remove(m);
+}
+
 int machine_port_raise(struct machine *m)
 {
 	int r, joined;
 
+	if (m->rules.makeshift)
+		end_makeshift(m);
 	if (m->tap == TAP_READY || m->tap == TAP_RAISING || m->tap == TAP_WAITING)
 		return 0;
 	if (m->tap != TAP_NONE)
@@ -287,6 +297,8 @@ int machine_port_sync(struct machine *m)
 	bool up = is_up(m), member = up || machine_is_wakeable(m);
 	int r = 0;
 
+	if (!up && m->rules.makeshift)
+		end_makeshift(m);
 	if (member && !m->joined)
 		join(m); /* it says why not; or it is on its way, and machine_advance comes back */
 	else if (!member)

@@ -86,6 +86,7 @@ static void applied(struct machine *m, const struct apply_job *j)
 		tell(m, "a machine's policy could not be put in force", j->order.error);
 	} else {
 		x->in_force = true;
+		x->makeshift = false;
 		x->applied = j->generation;
 	}
 	if (j->generation != x->generation) { /* it was changed meanwhile */
@@ -205,7 +206,7 @@ void rules_replace(struct machine *m, char *text, uint64_t generation, enum rule
 
 void rules_leave(struct machine *m)
 {
-	m->rules.in_force = false;
+	m->rules.in_force = m->rules.makeshift = false;
 }
 
 /* --- at start --- */
@@ -257,6 +258,7 @@ int rules_adopt(struct machine *m)
 			r = fall_back(m, there == 0, &o);
 	}
 	x->in_force = r == 0;
+	x->makeshift = o.r < 0;
 	x->applied = o.r < 0 ? 0 : x->generation;
 	return r;
 }

@@ -43,6 +43,7 @@ struct machine_rules {
 	bool in_force;	     /* at the port number that it has: this one, or the one before */
 	bool busy;	     /* one is on its way there */
 	bool changing;	     /* an operation changes it */
+	bool makeshift;	     /* in force for want of this one, for a guest that was there already */
 	uint64_t applied;    /* generation of the one that is in force */
 	int error;	     /* why the last one could not be put there */
 	char *trouble;	     /* in words */
@@ -59,7 +60,8 @@ int rules_note(struct machine *m, const struct store_rules *rules);
 /*
  * At start, with the port number that the machine has: what is pinned stays if it is the one in the
  * store, else it is replaced. One that cannot be put there leaves what is there, or else a policy
- * that lets nothing pass. Blocks: before the loop runs.
+ * that lets nothing pass: for the guest that may run, not for the next one. Blocks: before the loop
+ * runs.
  */
 int rules_adopt(struct machine *m);
 /* At start: policies of port numbers that no machine has. Returns how many, or a negative errno. */

@@ -375,26 +375,53 @@ def too_many(p):
         p.web.wait_page(p.alice)
 
 
+def spoil(p):
+    p.lab.daemon.kill9()
+    with contextlib.closing(sqlite3.connect(p.lab.daemon.store)) as db, db:
+        same(db.execute("UPDATE policy SET text = 'nonsense'").rowcount, 1, "rows")
+
+
+def starts_not(p):
+    nothing = ({}, set(), ["0"])
+    p.lab.daemon.start()
+    p.web.start(wait=False)
+    shown = p.web.wait("failed")
+    check("its policy is not in force" in shown["reason"], shown["reason"])
+    net.wait_for(lambda: (p.lab.qemus(), p.lab.taps(), p.policy_ports()) == nothing, 10,
+                 lambda: f"no process, tap or policy; {p.lab.qemus()}, {p.lab.taps()}, {p.policy_ports()}", 0.05)
+    same(p.web.state(), "failed", "its state")
+
+
+def readable(p):
+    p.set(BOTH)
+    p.web.start()
+    p.web.wait_page(p.alice)
+
+
 def spoilt(p):
     lab = p.lab
     with case("a text in the store that nobody can read: the machine does not start, and no tap is left"):
         p.web.stop("--now")
         p.web.wait("off")
-        lab.daemon.kill9()
-        with contextlib.closing(sqlite3.connect(lab.daemon.store)) as db, db:
-            same(db.execute("UPDATE policy SET text = 'nonsense'").rowcount, 1, "rows")
-        lab.daemon.start()
-        p.web.start(wait=False)
-        shown = p.web.wait("failed")
-        check("its policy is not in force" in shown["reason"], shown["reason"])
-        nothing = ({}, set(), ["0"])
-        net.wait_for(lambda: (lab.qemus(), lab.taps(), p.policy_ports()) == nothing, 10,
-                     lambda: f"no process, tap or policy; {lab.qemus()}, {lab.taps()}, {p.policy_ports()}", 0.05)
-        same(p.web.state(), "failed", "its state")
+        net.wait_for(lambda: not lab.taps(), 10, "its tap to be gone", 0.05)
+        spoil(p)
+        starts_not(p)
     with case("and when it can be read, it starts, and is reached as it says"):
-        p.set(BOTH)
-        p.web.start()
+        readable(p)
+    with case("a guest that runs meanwhile goes on behind the policy that was in force"):
+        pid = lab.qemus()
+        spoil(p)
+        lab.daemon.start()
+        p.web.wait("running")
         p.web.wait_page(p.alice)
+        same((lab.qemus(), p.web.show()["firewall"]["in_force"]), (pid, False), "process, in_force")
+    with case("but the next one does not start, though its tap was there"):
+        spoil(p)
+        lab.libvirt.virsh("destroy", "alice-web")
+        check(lab.taps(), "the tap went with the domain")
+        starts_not(p)
+    with case("until it can be read again"):
+        readable(p)
 
 
 def gone(p):

@@ -109,7 +109,11 @@ static bool is_io_error(const struct virt_info *info)
 	return info->state == VIRT_PAUSED && info->io_error;
 }
 
-/* It sleeps, and not because we wanted it to: somebody else's hand, or its host's disk. */
+/*
+ * It sleeps, and not because we wanted it to: somebody else's hand, or its host's disk. A guest
+ * that panics is seen like that as well, for a moment: libvirt does not know yet why it was
+ * stopped.
+ */
 static void notice_pause(struct machine *m, const struct virt_info *before)
 {
 	if (m->info.state != VIRT_PAUSED)
@@ -117,7 +121,7 @@ static void notice_pause(struct machine *m, const struct virt_info *before)
 	if (m->info.io_error && (!is_io_error(before) || machine_wakes(m->verb)))
 		machine_fail(m, VIRT_RESUME,
 			     "paused by an error of its host's disk, which may be full");
-	else if (m->foreign && !m->info.io_error)
+	else if (m->foreign && !m->info.io_error && !m->info.unexplained)
 		leave_alone(m, "paused by another of libvirt's users");
 	m->foreign = false;
 }

@@ -9,9 +9,10 @@
 
 #define PARAMS_MAX 16 /* the protocol's own bound; libvirt 9 knows 9 */
 
-static enum virt_state paused_state(int reason, bool *ret_io_error)
+static enum virt_state paused_state(int reason, struct virt_info *info)
 {
-	*ret_io_error = reason == VIR_DOMAIN_PAUSED_IOERROR;
+	info->io_error = reason == VIR_DOMAIN_PAUSED_IOERROR;
+	info->unexplained = reason == VIR_DOMAIN_PAUSED_UNKNOWN;
 	switch (reason) {
 	case VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
 		return VIRT_STOPPING;
@@ -22,14 +23,14 @@ static enum virt_state paused_state(int reason, bool *ret_io_error)
 	}
 }
 
-static enum virt_state state_of(virDomainPtr dom, int state, int reason, bool *ret_io_error)
+static enum virt_state state_of(virDomainPtr dom, int state, int reason, struct virt_info *info)
 {
 	switch (state) {
 	case VIR_DOMAIN_RUNNING:
 	case VIR_DOMAIN_BLOCKED:
 		return VIRT_RUNNING;
 	case VIR_DOMAIN_PAUSED:
-		return paused_state(reason, ret_io_error);
+		return paused_state(reason, info);
 	case VIR_DOMAIN_PMSUSPENDED: /* by the guest itself; a resume wakes it */
 		return VIRT_PAUSED;
 	case VIR_DOMAIN_SHUTDOWN:
@@ -115,7 +116,7 @@ int info_look(virDomainPtr dom, struct virt_info *ret)
 		ret->state = VIRT_ABSENT;
 		return 0;
 	}
-	info.state = state_of(dom, state, reason, &info.io_error);
+	info.state = state_of(dom, state, reason, &info);
 	info.max_kib = basic.maxMem;
 	info.now_kib = basic.memory;
 	info.vcpus = basic.nrVirtCpu;

@@ -42,6 +42,7 @@ struct virt_info {
 	enum virt_state state;
 	bool shrunk;		   /* running below what its description says */
 	bool io_error;		   /* paused by its host's trouble with a disk, not by us */
+	bool unexplained;	   /* paused, and libvirt does not know why: perhaps it crashes */
 	uint64_t max_kib, now_kib; /* memory: described, and what the balloon leaves it */
 	uint32_t vcpus;
 };
